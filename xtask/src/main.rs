@@ -1,2 +1,5 @@
 //! `cargo xtask`.
+mod plan;
+mod rollout;
+
 fn main() {}

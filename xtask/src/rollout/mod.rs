@@ -1,0 +1,43 @@
+//! Watching a rollout, as a pure function over what ECS says.
+//!
+//! A service that is stable is not a rollout that succeeded: after the
+//! circuit breaker rolled back, the service is stable again on the old
+//! version. So everything here hangs on one thing, the id of the deployment
+//! that our own `UpdateService` call created, and the only way to
+//! [`Verdict::Succeeded`] is a snapshot that shows that deployment complete
+//! while its tasks run.
+//!
+//! `DescribeServices` is eventually consistent. Findings that could come from
+//! a stale reply have to be seen several times in a row before they become a
+//! verdict; see [`decide`](self::decide) for each of them.
+//!
+//! ```text
+//! state = State::new(target)
+//! loop:  (state, events, verdict) = step(state, &snapshot)
+//! when the deadline passes:  (state, verdict) = deadline(state, now)
+//! ```
+//!
+//! Nothing here reads a clock, a network, a process or a terminal: time comes
+//! in with the snapshots, and events go out as values.
+
+#![allow(dead_code, unused_imports)]
+
+mod decide;
+mod event;
+mod machine;
+mod messages;
+mod open_enum;
+mod phases;
+mod snapshot;
+mod tasks;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use event::{ContainerEnd, RolloutEvent};
+pub(crate) use machine::{Progress, State, Target, deadline, step};
+pub(crate) use phases::{Draining, PhaseTimes, Spread};
+pub(crate) use snapshot::*;
+pub(crate) use tasks::{Stage, TaskEnd, task_id};
+pub(crate) use verdict::{RollbackOutcome, Verdict, worst};

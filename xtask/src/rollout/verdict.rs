@@ -1,0 +1,125 @@
+//! How a rollout ended.
+
+use serde::Serialize;
+
+use super::Millis;
+use super::machine::Progress;
+use super::tasks::revision;
+
+/// How a rollout ended. Each verdict has its own exit code, so that a script
+/// or a CI job can tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Our deployment completed and its tasks run.
+    Succeeded {
+        /// Running tasks of our deployment. Zero when the service's desired
+        /// count is zero: then nothing was proved, and the user is told so.
+        running: u32,
+    },
+    /// Our deployment failed and ECS put the earlier one back; that one runs.
+    RolledBack {
+        /// Task definition that serves again, where it is known.
+        to: Option<String>,
+        reason: String,
+    },
+    /// Our deployment failed and was not rolled back.
+    Failed { reason: String, rollback: RollbackOutcome },
+    /// A later deployment took our deployment's place.
+    Superseded {
+        /// Id of that deployment.
+        by: String,
+        /// Its task definition.
+        task_definition: String,
+        /// Why ours had failed before, if it had.
+        failure: Option<String>,
+    },
+    /// Somebody stopped the deployment or deleted the service.
+    Stopped { reason: String },
+    /// The deadline passed; ECS goes on with the rollout.
+    DeadlinePassed { after: Millis, progress: Progress, last_failure: Option<String> },
+}
+
+/// What became of the rollback of a failed deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RollbackOutcome {
+    /// ECS did not begin one: there is nothing to go back to, or it is not
+    /// configured. Putting the previous revision back is up to us.
+    NotStarted,
+    /// ECS was still at it when the deadline passed.
+    InProgress,
+    /// The rollback failed as well.
+    Failed,
+}
+
+impl Verdict {
+    /// The exit code of the table in the documentation.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Succeeded { .. } => 0,
+            Self::RolledBack { .. } => 6,
+            Self::Failed { .. } | Self::Stopped { .. } => 7,
+            Self::Superseded { .. } => 8,
+            Self::DeadlinePassed { .. } => 9,
+        }
+    }
+
+    /// Orders verdicts by how much they ask of the user, worst highest.
+    fn severity(&self) -> u8 {
+        match self {
+            Self::Succeeded { .. } => 0,
+            Self::Superseded { .. } => 1,
+            Self::DeadlinePassed { .. } => 2,
+            Self::RolledBack { .. } => 3,
+            Self::Stopped { .. } => 4,
+            Self::Failed { .. } => 5,
+        }
+    }
+}
+
+/// The verdict that stands for several services rolled out side by side: the
+/// worst one, the first of equals. `None` only for no verdicts at all.
+pub(crate) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
+    verdicts.into_iter().reduce(|worst, next| {
+        if next.severity() > worst.severity() { next } else { worst }
+    })
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Succeeded { running: 0 } => {
+                f.write_str("succeeded, but the desired count is 0: nothing runs")
+            }
+            Self::Succeeded { running } => write!(f, "succeeded, {running} running"),
+            Self::RolledBack { to: Some(to), reason } => {
+                write!(f, "rolled back to {}: {reason}", revision(to))
+            }
+            Self::RolledBack { to: None, reason } => write!(f, "rolled back: {reason}"),
+            Self::Failed { reason, rollback } => {
+                let rollback = match rollback {
+                    RollbackOutcome::NotStarted => "not rolled back",
+                    RollbackOutcome::InProgress => "the rollback is still under way",
+                    RollbackOutcome::Failed => "the rollback failed too",
+                };
+                write!(f, "failed, {rollback}: {reason}")
+            }
+            Self::Superseded { by, task_definition, failure } => {
+                write!(f, "superseded by deployment {by} of {}", revision(task_definition))?;
+                match failure {
+                    Some(failure) => write!(f, "; ours had failed: {failure}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Stopped { reason } => write!(f, "stopped: {reason}"),
+            Self::DeadlinePassed { after, progress, last_failure } => {
+                write!(f, "still rolling out after {} s: {progress}", after / 1000)?;
+                match last_failure {
+                    Some(failure) => write!(f, "; last failure: {failure}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
