@@ -12,7 +12,9 @@ use super::snapshot::{
     Deployment, DeploymentStatus, EpochMillis, Health, Millis, RolloutState, ServiceDeployment,
     ServiceDeploymentStatus, Snapshot, Task,
 };
-use super::tasks::{Stage, TaskEnd, concerns_draining, end, floor_to_second, is_gone, is_ours, is_running, stage};
+use super::tasks::{
+    Stage, TaskEnd, concerns_draining, end, floor_to_second, is_gone, is_ours, is_running, stage,
+};
 use super::verdict::{RollbackOutcome, Verdict};
 
 /// What is being rolled out, from the reply to our own `UpdateService` call.

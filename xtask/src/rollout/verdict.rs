@@ -81,9 +81,11 @@ impl Verdict {
 /// The verdict that stands for several services rolled out side by side: the
 /// worst one, the first of equals. `None` only for no verdicts at all.
 pub(crate) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
-    verdicts.into_iter().reduce(|worst, next| {
-        if next.severity() > worst.severity() { next } else { worst }
-    })
+    verdicts.into_iter().reduce(
+        |worst, next| {
+            if next.severity() > worst.severity() { next } else { worst }
+        },
+    )
 }
 
 impl std::fmt::Display for Verdict {

@@ -1,0 +1,321 @@
+//! Guessing from its name, and its looks, whether a value is a secret.
+//!
+//! It serves two ends: values with such names are never shown, and build
+//! arguments with such names are refused, because a build argument stays
+//! readable in the image's history and provenance. A wrong yes costs a
+//! redacted line; a wrong no may cost a key. What is merely about a secret
+//! (`TOKEN_URL`, `PASSWORD_FILE`) is let through.
+
+/// Words that make a name secret wherever they stand.
+const SECRET_WORDS: &[&str] = &[
+    "APIKEY",
+    "BEARER",
+    "COOKIE",
+    "CRED",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "CREDS",
+    "DSN",
+    "JWT",
+    "PASS",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "PASSWORDS",
+    "PAT",
+    "PSK",
+    "PWD",
+    "SECRET",
+    "SECRETS",
+    "TOKEN",
+    "WEBHOOK",
+];
+
+/// Ends of words written together: `PGPASSWORD`, `CLIENTSECRET`, `APIKEY`.
+const SECRET_ENDINGS: &[&str] = &[
+    "ACCESSKEY",
+    "APIKEY",
+    "AUTHKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "DEPLOYKEY",
+    "ENCRYPTIONKEY",
+    "LICENSEKEY",
+    "MASTERKEY",
+    "PASSPHRASE",
+    "PASSWD",
+    "PASSWORD",
+    "PRIVATEKEY",
+    "ROLEKEY",
+    "SECRET",
+    "SECRETKEY",
+    "SECRETS",
+    "SIGNINGKEY",
+    "SSHKEY",
+    "TOKEN",
+];
+
+/// Last words of a name for something about a secret, not the secret.
+const ABOUT: &[&str] = &[
+    "ALGORITHM",
+    "ALG",
+    "ARN",
+    "AUDIENCE",
+    "COUNT",
+    "DIR",
+    "DIRECTORY",
+    "ENABLED",
+    "ENDPOINT",
+    "EXPIRATION",
+    "EXPIRES",
+    "EXPIRY",
+    "FIELD",
+    "FILE",
+    "FORMAT",
+    "HEADER",
+    "ISSUER",
+    "LEN",
+    "LENGTH",
+    "LIMIT",
+    "NAME",
+    "PARAMETER",
+    "PATH",
+    "PATTERN",
+    "POLICY",
+    "PREFIX",
+    "REF",
+    "REGEX",
+    "REQUIRED",
+    "ROTATION",
+    "SIZE",
+    "SUFFIX",
+    "TTL",
+    "TYPE",
+    "URI",
+    "URL",
+    "VERSION",
+];
+
+/// Words before `KEY` that make it a key of data, not of a lock.
+const DATA_KEYS: &[&str] = &[
+    "CACHE",
+    "FOREIGN",
+    "GROUP",
+    "HASH",
+    "INDEX",
+    "MESSAGE",
+    "OBJECT",
+    "PARTITION",
+    "PRIMARY",
+    "PUBLIC",
+    "RANGE",
+    "ROUTING",
+    "S3",
+    "SORT",
+];
+
+/// What `PRIVATE` also stands before without keeping a secret.
+const PRIVATE_PLACES: &[&str] = &[
+    "ADDRESS",
+    "BUCKET",
+    "CIDR",
+    "DNS",
+    "ENDPOINT",
+    "HOST",
+    "HOSTNAME",
+    "IP",
+    "IPS",
+    "LINK",
+    "MODE",
+    "NETWORK",
+    "PORT",
+    "REGISTRY",
+    "REPO",
+    "REPOSITORY",
+    "SUBNET",
+    "SUBNETS",
+    "URL",
+    "VPC",
+    "ZONE",
+];
+
+/// First words of switches: `USE_AUTH`, `MAX_TOKENS`.
+const SWITCHES: &[&str] = &[
+    "ALLOW", "DISABLE", "ENABLE", "HAS", "IS", "MAX", "MIN", "NO", "NUM", "REQUIRE", "SKIP", "USE",
+];
+
+/// Whether a value of this name is likely a secret.
+pub(crate) fn secret_looking(name: &str) -> bool {
+    let words = words(name);
+    let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
+    let [first, last] = [first.as_str(), last.as_str()];
+    // The shell's working directories.
+    if words.len() == 1 && ["PWD", "OLDPWD"].contains(&first) {
+        return false;
+    }
+    let about = ABOUT.contains(&last) && !words.iter().any(|word| word == "WEBHOOK");
+    if about || SWITCHES.contains(&first) {
+        return false;
+    }
+    words.iter().enumerate().any(|(index, word)| {
+        let before = index.checked_sub(1).map(|before| words[before].as_str());
+        let after = words.get(index + 1).map(String::as_str);
+        match word.as_str() {
+            "KEY" | "KEYS" => !is_data_key(before, after),
+            "TOKENS" => index + 1 == words.len(),
+            "AUTH" => index + 1 == words.len(),
+            "PRIVATE" => {
+                index + 1 < words.len()
+                    && !words.iter().any(|word| PRIVATE_PLACES.contains(&word.as_str()))
+            }
+            word => {
+                SECRET_WORDS.contains(&word)
+                    || SECRET_ENDINGS.iter().any(|ending| word.ends_with(ending))
+            }
+        }
+    })
+}
+
+/// Whether a value gives itself away: a URL with a password in it.
+pub(crate) fn carries_password(value: &str) -> bool {
+    let Some((_, rest)) = value.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    authority
+        .rsplit_once('@')
+        .and_then(|(user, _)| user.split_once(':'))
+        .is_some_and(|(_, password)| !password.is_empty())
+}
+
+/// `PUBLIC_KEY`, `CACHE_KEY` and `KMS_KEY_ID` lock nothing. An access key's
+/// id is half of a credential, and does.
+fn is_data_key(before: Option<&str>, after: Option<&str>) -> bool {
+    let names_a_key = matches!(after, Some("ID" | "IDS" | "ALIAS" | "FINGERPRINT"));
+    before.is_some_and(|word| DATA_KEYS.contains(&word))
+        || (names_a_key && before != Some("ACCESS"))
+}
+
+/// The words of `SNAKE_CASE`, `kebab-case`, `dotted.case` and `camelCase`
+/// names, in upper case.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let letters: Vec<char> = name.chars().collect();
+    for (index, letter) in letters.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| letters[before]);
+        let after = letters.get(index + 1);
+        let begins = letter.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase()
+                    || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
+            });
+        if begins || !letter.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (letter.is_alphanumeric(), words.last_mut()) {
+            word.extend(letter.to_uppercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_recognised() {
+        for name in [
+            "API_KEY",
+            "apiKey",
+            "myAPIKey",
+            "APIKEY",
+            "x-api-key",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "SUPABASE_SERVICE_ROLE_KEY",
+            "SUPABASE_ANON_KEY",
+            "SECRET_KEY_BASE",
+            "SSH_PRIVATE_KEY",
+            "PRIVATE_PEM",
+            "PGPASSWORD",
+            "DB_PASS",
+            "DB_PWD",
+            "passwordHash",
+            "GITHUB_TOKEN",
+            "GITHUB_PAT",
+            "NPM_TOKENS",
+            "CLIENT_SECRET",
+            "clientsecret",
+            "SENTRY_DSN",
+            "GOOGLE_CREDENTIALS",
+            "REDIS_AUTH",
+            "SLACK_WEBHOOK_URL",
+            "splunk-token",
+            "ENCRYPTION_KEYS",
+            "NEXT_PUBLIC_API_TOKEN",
+        ] {
+            assert!(secret_looking(name), "{name} should look like a secret");
+        }
+    }
+
+    #[test]
+    fn other_names_are_let_through() {
+        for name in [
+            "",
+            "_",
+            "KEYBOARD",
+            "KEYBOARD_LAYOUT",
+            "KEYCLOAK_URL",
+            "MONKEY",
+            "HOTKEY",
+            "PUBLIC_KEY",
+            "PUBLIC_KEY_ID",
+            "KMS_KEY_ID",
+            "CACHE_KEY",
+            "SORT_KEY",
+            "TOKENIZER",
+            "TOKENIZERS_PARALLELISM",
+            "MAX_TOKENS",
+            "TOKEN_URL",
+            "TOKEN_TTL",
+            "SECRET_ARN",
+            "PASSWORD_FILE",
+            "PASSWORD_MIN_LENGTH",
+            "SECRETARY",
+            "BYPASS",
+            "COMPASS",
+            "PASSENGER_COUNT",
+            "PATH",
+            "PWD",
+            "OLDPWD",
+            "PRIVATE_SUBNET_IDS",
+            "IS_PRIVATE",
+            "USE_AUTH",
+            "AUTH_URL",
+            "AUTHOR",
+            "GIT_COMMIT",
+            "SUPABASE_URL",
+            "STORAGE_BUCKET",
+            "BASE_IMAGE",
+            "MODEL_DIR",
+        ] {
+            assert!(!secret_looking(name), "{name} should not look like a secret");
+        }
+    }
+
+    #[test]
+    fn a_url_with_a_password_gives_itself_away() {
+        assert!(carries_password("postgres://app:hunter2@db.internal:5432/app"));
+        assert!(carries_password("https://user:p@ss@host/"));
+        for plain in [
+            "https://example.org/a:b@c",
+            "https://user@example.org",
+            "http://host:8080/",
+            "arn:aws:secretsmanager:eu-central-1:1:secret:x",
+            "plain",
+        ] {
+            assert!(!carries_password(plain), "{plain}");
+        }
+    }
+}

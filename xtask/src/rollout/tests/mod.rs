@@ -1,0 +1,9 @@
+//! Every ordering of what ECS may answer, as tables.
+
+mod build;
+mod events;
+mod messages;
+mod phases;
+mod property;
+mod service_deployments;
+mod verdicts;
