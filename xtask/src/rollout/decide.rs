@@ -45,8 +45,8 @@ pub(super) fn propose(target: &Target, memory: &Memory, snapshot: &Snapshot) -> 
         });
     }
     match &snapshot.service_deployment {
-        Some(deployment) => view.from_service_deployment(deployment),
-        None => view.from_deployments(),
+        Some(deployment) => view.by_service_deployment(deployment),
+        None => view.by_deployments(),
     }
 }
 
@@ -72,7 +72,7 @@ impl<'a> View<'a> {
         Self { target, memory, snapshot, ours, rival }
     }
 
-    fn from_service_deployment(&self, deployment: &ServiceDeployment) -> Option<Proposal> {
+    fn by_service_deployment(&self, deployment: &ServiceDeployment) -> Option<Proposal> {
         use ServiceDeploymentStatus as Status;
         match &deployment.status {
             Status::Successful if self.is_superseded() => self.superseded(self.patience()),
@@ -92,7 +92,7 @@ impl<'a> View<'a> {
             Status::Pending | Status::InProgress | Status::StopRequested => {
                 if self.is_superseded() { self.superseded(self.patience()) } else { None }
             }
-            Status::Unknown(_) => self.from_deployments(),
+            Status::Unknown(_) => self.by_deployments(),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> View<'a> {
         }
     }
 
-    fn from_deployments(&self) -> Option<Proposal> {
+    fn by_deployments(&self) -> Option<Proposal> {
         match (self.ours, self.rival) {
             (Some(ours), None) => self.alone(ours),
             (Some(_), Some(rival)) if self.is_rollback(rival) => {
@@ -186,7 +186,7 @@ impl<'a> View<'a> {
             .flatten()
             .any(|task| is_ours(self.target, task) && is_running(task));
         let enough = ours.running >= wanted && (wanted == 0 || tasks_run);
-        enough.then(|| Proposal {
+        enough.then_some(Proposal {
             verdict: Verdict::Succeeded { running: ours.running },
             confirmations,
         })
