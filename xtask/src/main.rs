@@ -1,5 +1,7 @@
 //! `cargo xtask`.
 mod plan;
+mod registry;
 mod rollout;
+mod units;
 
 fn main() {}
