@@ -1,0 +1,148 @@
+# The Loppestars API. docs/image.md says what each stage is for and how the caching works.
+#
+#   base -> dependencies -> models -> runtime
+#
+# Build secrets, both optional, mounted only where something is downloaded:
+#   ca-bundle  PEM file of the certificate authorities to trust, in place of the system's
+#   pip-conf   pip.conf that names a package index, with credentials if it needs them
+
+ARG BASE_IMAGE=python:3.13-slim-trixie
+
+# ---- base: what every other stage shares --------------------------------------------------
+FROM ${BASE_IMAGE} AS base
+SHELL ["/bin/sh", "-eu", "-c"]
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# The account the service runs as, and the standard library's bytecode where the base image
+# comes without it: else each start of a container would compile what it imports. Unchecked
+# hashes rather than time stamps, so that the same sources give the same bytes.
+RUN <<'SCRIPT'
+echo 'loppestars:x:10001:10001:Loppestars API:/nonexistent:/usr/sbin/nologin' >> /etc/passwd
+echo 'loppestars:x:10001:' >> /etc/group
+stdlib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+if [ ! -d "$stdlib/__pycache__" ]; then
+    python3 -m compileall -q --invalidation-mode unchecked-hash \
+        -x '/(site-packages|dist-packages|test|tests|idlelib|tkinter|turtledemo|ensurepip|pydoc_data)/' \
+        "$stdlib"
+fi
+SCRIPT
+
+# ---- dependencies: an empty virtual environment, and the pip that fills it from outside ----
+FROM base AS dependencies
+ENV PIP_CONFIG_FILE=/run/secrets/pip-conf \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_INPUT=1 \
+    PIP_ONLY_BINARY=:all: \
+    PIP_PROGRESS_BAR=off \
+    PIP_ROOT_USER_ACTION=ignore
+RUN <<'SCRIPT'
+python3 -m venv /opt/pip
+python3 -m venv --without-pip /opt/venv
+rm /opt/venv/bin/[Aa]ctivate*
+SCRIPT
+COPY --chmod=755 <<'SCRIPT' /usr/local/bin/with-ca-bundle
+#!/bin/sh -eu
+# Runs a command with the secret `ca-bundle`, if there is one, as the trusted authorities.
+if [ -f /run/secrets/ca-bundle ]; then
+    export PIP_CERT=/run/secrets/ca-bundle SSL_CERT_FILE=/run/secrets/ca-bundle
+fi
+exec "$@"
+SCRIPT
+COPY --chmod=755 <<'SCRIPT' /usr/local/bin/install-requirements
+#!/bin/sh -eu
+# Installs the hash-pinned file $1 into /opt/venv, without what only development needs, and
+# compiles it. One process compiles, so that the bytecode is the same every time.
+with-ca-bundle /opt/pip/bin/python -m pip --python /opt/venv/bin/python install \
+    --no-compile --no-deps --require-hashes --requirement "$1"
+cd /opt/venv/lib/python3*/site-packages
+find . -depth \( \
+    -path '*/tests/test_*.py' -o -path '*/tests/data/*' -o -path '*/tests/examples/*' \
+    -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \
+    \) -type f -delete
+python3 -m compileall -q --invalidation-mode unchecked-hash .
+SCRIPT
+
+# Apart from each other: a change of one does not touch the layer of the other.
+FROM dependencies AS dependencies-heavy
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle \
+    --mount=type=secret,id=pip-conf \
+    --mount=type=bind,source=api/requirements/heavy.txt,target=/requirements/heavy.txt \
+    install-requirements /requirements/heavy.txt
+
+FROM dependencies AS dependencies-light
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle \
+    --mount=type=secret,id=pip-conf \
+    --mount=type=bind,source=api/requirements/light.txt,target=/requirements/light.txt \
+    install-requirements /requirements/light.txt
+
+# ---- models: the face detector, checked by its hash ---------------------------------------
+FROM dependencies AS models
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=ca-bundle \
+    --mount=type=secret,id=pip-conf \
+    --mount=type=bind,source=api/models/fetch.py,target=/fetch.py \
+    with-ca-bundle /opt/pip/bin/python /fetch.py /opt/models
+
+# ---- application: the service and its bytecode --------------------------------------------
+FROM base AS application
+COPY api/loppestars /app/loppestars
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app
+
+# ---- runtime: what runs -------------------------------------------------------------------
+FROM base AS runtime
+# Debian packages, should the service ever need one; none by default. Here and not in base, so
+# that one more package does not install the Python packages again.
+ARG SYSTEM_PACKAGES=""
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt,sharing=locked \
+    --mount=type=tmpfs,target=/var/log \
+    --mount=type=secret,id=ca-bundle <<'SCRIPT'
+if [ -n "$SYSTEM_PACKAGES" ]; then
+    # Debian's images delete each package after its installation; the cache mount is to keep it.
+    rm -f /etc/apt/apt.conf.d/docker-clean
+    set -- -o APT::Keep-Downloaded-Packages=true
+    if [ -f /run/secrets/ca-bundle ]; then
+        set -- "$@" -o Acquire::https::CaInfo=/run/secrets/ca-bundle
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get "$@" update
+    # shellcheck disable=SC2086  # a list of names
+    apt-get "$@" install --yes --no-install-recommends $SYSTEM_PACKAGES
+    rm -f /var/cache/ldconfig/aux-cache
+fi
+SCRIPT
+
+# Each of these is a layer of its own that does not depend on the ones below it (--link), so
+# only what changed is built, pushed and pulled again. The largest and most stable come first.
+COPY --link --from=dependencies-heavy /opt/venv /opt/venv
+COPY --link --from=models /opt/models /opt/models
+COPY --link --from=dependencies-light /opt/venv/lib /opt/venv/lib
+COPY --link --from=application /app /app
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONSAFEPATH=1 \
+    MODEL_DIR=/opt/models \
+    SOURCE_BUCKET=stall-photos \
+    STORAGE_BUCKET=stall-photos-processed
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --start-interval=250ms --retries=3 \
+    CMD ["python3", "-I", "-S", "-c", "import socket, sys; s = socket.create_connection(('127.0.0.1', 8080), 4); s.sendall(b'GET /health HTTP/1.0\\r\\n\\r\\n'); sys.exit(b' 200 ' not in s.recv(64))"]
+# Idle connections outlive the load balancer's (60 s), so that it never sends a request into one
+# that is being closed. Requests in work get 8 s to end, less than `docker stop` waits.
+CMD ["python3", "-m", "uvicorn", "loppestars.main:app", "--host", "0.0.0.0", "--port", "8080", \
+     "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "8", "--no-server-header"]
+
+LABEL org.opencontainers.image.title="Loppestars API" \
+      org.opencontainers.image.description="Anonymises the faces in photos of flea-market stalls" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+# Last, and only metadata: another commit with the same sources changes no layer.
+ARG GIT_COMMIT=unknown
+ARG SOURCE_URL=""
+ENV GIT_COMMIT=${GIT_COMMIT}
+LABEL org.opencontainers.image.revision="${GIT_COMMIT}" \
+      org.opencontainers.image.source="${SOURCE_URL}"
