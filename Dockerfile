@@ -10,13 +10,13 @@ ARG BASE_IMAGE=python:3.13-slim-trixie
 
 # ---- base: what every other stage shares --------------------------------------------------
 FROM ${BASE_IMAGE} AS base
-SHELL ["/bin/sh", "-eu", "-c"]
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # The account the service runs as, and the standard library's bytecode where the base image
 # comes without it: else each start of a container would compile what it imports. Unchecked
 # hashes rather than time stamps, so that the same sources give the same bytes.
 RUN <<'SCRIPT'
+set -eu
 echo 'loppestars:x:10001:10001:Loppestars API:/nonexistent:/usr/sbin/nologin' >> /etc/passwd
 echo 'loppestars:x:10001:' >> /etc/group
 stdlib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
@@ -36,6 +36,7 @@ ENV PIP_CONFIG_FILE=/run/secrets/pip-conf \
     PIP_PROGRESS_BAR=off \
     PIP_ROOT_USER_ACTION=ignore
 RUN <<'SCRIPT'
+set -eu
 python3 -m venv /opt/pip
 python3 -m venv --without-pip /opt/venv
 rm /opt/venv/bin/[Aa]ctivate*
@@ -52,6 +53,8 @@ COPY --chmod=755 <<'SCRIPT' /usr/local/bin/install-requirements
 #!/bin/sh -eu
 # Installs the hash-pinned file $1 into /opt/venv, without what only development needs, and
 # compiles it. One process compiles, so that the bytecode is the same every time.
+# Shared libraries go to /opt/native, under the same paths: they are most of the size, and a
+# layer of their own stays the same, byte for byte, while pure Python packages come and go.
 with-ca-bundle /opt/pip/bin/python -m pip --python /opt/venv/bin/python install \
     --no-compile --no-deps --require-hashes --requirement "$1"
 cd /opt/venv/lib/python3*/site-packages
@@ -60,6 +63,12 @@ find . -depth \( \
     -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \
     \) -type f -delete
 python3 -m compileall -q --invalidation-mode unchecked-hash .
+mkdir /opt/native
+cd /opt/venv
+find lib -type f \( -name '*.so' -o -name '*.so.*' \) -print0 | sort -z > /tmp/native
+tar -c --null --files-from=/tmp/native | tar -x -C /opt/native
+xargs -0 -r rm < /tmp/native
+rm /tmp/native
 SCRIPT
 
 # Apart from each other: a change of one does not touch the layer of the other.
@@ -99,6 +108,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
     --mount=type=tmpfs,target=/var/log \
     --mount=type=secret,id=ca-bundle <<'SCRIPT'
+set -eu
 if [ -n "$SYSTEM_PACKAGES" ]; then
     # Debian's images delete each package after its installation; the cache mount is to keep it.
     rm -f /etc/apt/apt.conf.d/docker-clean
@@ -116,9 +126,11 @@ SCRIPT
 
 # Each of these is a layer of its own that does not depend on the ones below it (--link), so
 # only what changed is built, pushed and pulled again. The largest and most stable come first.
-COPY --link --from=dependencies-heavy /opt/venv /opt/venv
+COPY --link --from=dependencies-heavy /opt/native /opt/venv
 COPY --link --from=models /opt/models /opt/models
-COPY --link --from=dependencies-light /opt/venv/lib /opt/venv/lib
+COPY --link --from=dependencies-heavy /opt/venv /opt/venv
+COPY --link --from=dependencies-light /opt/native /opt/venv
+COPY --link --from=dependencies-light /opt/venv /opt/venv
 COPY --link --from=application /app /app
 
 ENV PATH=/opt/venv/bin:$PATH \
