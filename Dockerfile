@@ -53,16 +53,46 @@ COPY --chmod=755 <<'SCRIPT' /usr/local/bin/install-requirements
 #!/bin/sh -eu
 # Installs the hash-pinned file $1 into /opt/venv, without what only development needs, and
 # compiles it. One process compiles, so that the bytecode is the same every time.
-# Shared libraries go to /opt/native, under the same paths: they are most of the size, and a
-# layer of their own stays the same, byte for byte, while pure Python packages come and go.
-with-ca-bundle /opt/pip/bin/python -m pip --python /opt/venv/bin/python install \
-    --no-compile --no-deps --require-hashes --requirement "$1"
+requirements=$1
+wheels=/root/.cache/wheels
+
+# The wheels are kept here and not only by pip, whose own cache serves nothing where an index or
+# a proxy sends no caching headers. Names that the cache lacks:
+missing=$(mktemp)
+mkdir -p "$wheels"
+awk -v wheels="$wheels" '
+    /^[A-Za-z0-9]/ {
+        split($1, pin, "==")
+        gsub(/[-.]+/, "_", pin[1])
+        absent = system("ls " wheels "/" pin[1] "-" pin[2] "-*.whl > /dev/null 2>&1") != 0
+    }
+    absent' "$requirements" > "$missing"
+
+download() {
+    with-ca-bundle /opt/pip/bin/python -m pip download \
+        --no-deps --require-hashes --dest "$wheels" --requirement "$1"
+}
+install() {
+    /opt/pip/bin/python -m pip --python /opt/venv/bin/python install \
+        --no-index --find-links "$wheels" --no-compile --no-deps --require-hashes --requirement "$requirements"
+}
+if [ -s "$missing" ]; then download "$missing"; fi
+if ! install; then
+    echo 'A wheel in the cache is damaged or for another platform: downloading what does not fit.'
+    download "$requirements"
+    install
+fi
+rm "$missing"
+
 cd /opt/venv/lib/python3*/site-packages
-find . -depth \( \
+find . \( \
     -path '*/tests/test_*.py' -o -path '*/tests/data/*' -o -path '*/tests/examples/*' \
     -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \
     \) -type f -delete
 python3 -m compileall -q --invalidation-mode unchecked-hash .
+
+# Shared libraries go to /opt/native, under the same paths: they are most of the size, and a
+# layer of their own stays the same, byte for byte, while pure Python packages come and go.
 mkdir /opt/native
 cd /opt/venv
 find lib -type f \( -name '*.so' -o -name '*.so.*' \) -print0 | sort -z > /tmp/native
@@ -73,14 +103,14 @@ SCRIPT
 
 # Apart from each other: a change of one does not touch the layer of the other.
 FROM dependencies AS dependencies-heavy
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache \
     --mount=type=secret,id=ca-bundle \
     --mount=type=secret,id=pip-conf \
     --mount=type=bind,source=api/requirements/heavy.txt,target=/requirements/heavy.txt \
     install-requirements /requirements/heavy.txt
 
 FROM dependencies AS dependencies-light
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache \
     --mount=type=secret,id=ca-bundle \
     --mount=type=secret,id=pip-conf \
     --mount=type=bind,source=api/requirements/light.txt,target=/requirements/light.txt \
@@ -88,7 +118,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # ---- models: the face detector, checked by its hash ---------------------------------------
 FROM dependencies AS models
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache \
     --mount=type=secret,id=ca-bundle \
     --mount=type=secret,id=pip-conf \
     --mount=type=bind,source=api/models/fetch.py,target=/fetch.py \
