@@ -1,14 +1,13 @@
-"""The ASGI application: `uvicorn loppestars.main:app`."""
+"""The ASGI application, configured from the environment: `uvicorn loppestars.main:app`.
 
-from __future__ import annotations
+    uvicorn loppestars.main:app --host 0.0.0.0 --port 8080
+
+It starts with a wrong configuration too, and then says on `/health` what is wrong.
+"""
 
 import os
 
-from fastapi import FastAPI
+from loppestars.api import create_app
+from loppestars.settings import Settings
 
-app = FastAPI(title="Loppestars API", openapi_url=None)
-
-
-@app.get("/health")
-async def health() -> dict[str, str]:
-    return {"status": "healthy", "version": os.environ.get("GIT_COMMIT") or "unknown"}
+app = create_app(Settings.from_environment(os.environ))
