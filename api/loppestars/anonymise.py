@@ -8,7 +8,7 @@ differ in how the cells are drawn, as squares or flowing into each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ MAX_CELLS = 5
 MARGIN = 0.3
 
 
-class Mode(str, Enum):
+class Mode(StrEnum):
     """How an anonymised face looks."""
 
     PIXELATE = "pixelate"
@@ -40,10 +40,12 @@ class Box:
 
     @property
     def width(self) -> int:
+        """In pixels."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
+        """In pixels."""
         return self.bottom - self.top
 
 

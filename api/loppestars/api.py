@@ -71,9 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)
-    app.add_exception_handler(ApiError, _answer_api_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
-    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.exception_handler(ApiError)(_answer_api_error)
+    app.exception_handler(RequestValidationError)(_answer_invalid_request)
+    app.exception_handler(HTTPException)(_answer_http_error)
     app.add_api_route(
         "/health",
         _health,
@@ -146,15 +146,13 @@ def _answer(
     return JSONResponse(error_body(code, message), status_code=status, headers=headers)
 
 
-async def _answer_api_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
+async def _answer_api_error(request: Request, error: ApiError) -> Response:
     headers = {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
     return _answer(request, error.status, error.code, error.message, headers)
 
 
-async def _answer_invalid_request(request: Request, error: Exception) -> Response:
+async def _answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
     """Name each wrong field and why, but never what stood in it."""
-    assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(problem["type"] == "json_invalid" for problem in found):
         return _answer(request, 400, "invalid_json", "the request's body is not valid JSON")
@@ -165,9 +163,9 @@ async def _answer_invalid_request(request: Request, error: Exception) -> Respons
     return _answer(request, 422, "invalid_request", "; ".join(texts))
 
 
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed"}
+async def _answer_http_error(request: Request, error: HTTPException) -> Response:
+    # FastAPI says 400 when a body can not even be parsed.
+    codes = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
     code = codes.get(error.status_code, "http_error")
     headers = dict(error.headers) if error.headers else None
     return _answer(request, error.status_code, code, str(error.detail), headers)

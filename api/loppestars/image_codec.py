@@ -24,9 +24,7 @@ def decode(content: bytes) -> Image:
     try:
         header = read_header(content)
     except NotAnImageError as error:
-        raise ApiError(
-            422, "not_an_image", f"the photo can not be read: it is {error}"
-        ) from None
+        raise ApiError(422, "not_an_image", f"the photo can not be read: it is {error}") from None
     except TruncatedImageError:
         raise ApiError(
             422, "truncated_image", "the photo ends early: it was not uploaded whole"

@@ -26,6 +26,7 @@ class RequestLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, whatever happens, and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,9 +1,9 @@
 """Supabase Storage over HTTP: what this service needs of it.
 
-    POST /storage/v1/object/sign/{bucket}/{path}   {"expiresIn": s} -> {"signedURL": "/object/sign/…"}
-    GET  /storage/v1/object/sign/{bucket}/{path}?token=…            -> the object
-    POST /storage/v1/object/{bucket}/{path}        x-upsert: true   -> {"Id": …, "Key": …}
-    GET  /storage/v1/object/public/{bucket}/{path}                  -> the object, of a public bucket
+    POST /storage/v1/object/sign/{bucket}/{path}     {"expiresIn": seconds} -> {"signedURL": …}
+    GET  /storage/v1/object/sign/{bucket}/{path}?token=…   -> the object
+    POST /storage/v1/object/{bucket}/{path}          x-upsert: true -> {"Id": …, "Key": …}
+    GET  /storage/v1/object/public/{bucket}/{path}   -> the object, if the bucket is public
 
 Errors are JSON with a `statusCode` that Storage means, while the status line often says 400.
 """
@@ -31,7 +31,7 @@ _MAX_REPLY_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Storage:
-    """Access to one project's Storage. Raises ApiError: 404 and 413 for photos, 502 for the rest."""
+    """Access to one project's Storage. Raises ApiError: 404, 413 or 502."""
 
     settings: Settings
     client: httpx.AsyncClient = field(repr=False)
@@ -80,9 +80,7 @@ class Storage:
             async with asyncio.timeout(limit):
                 yield
         except (TimeoutError, httpx.TimeoutException):
-            raise ApiError(
-                502, "storage_timeout", f"Storage took too long while {doing}"
-            ) from None
+            raise ApiError(502, "storage_timeout", f"Storage took too long while {doing}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ApiError(
                 502, "storage_unreachable", f"{type(error).__name__} while {doing}"

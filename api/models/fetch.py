@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -65,6 +64,7 @@ class FetchError(Exception):
 
 
 def main() -> int:
+    """Fetch, say so, and return the exit code."""
     parser = argparse.ArgumentParser(description="Fetch and verify the face detection model.")
     parser.add_argument("directory", type=Path, help="where the model files go")
     directory: Path = parser.parse_args().directory
@@ -127,7 +127,7 @@ def _write(path: Path, content: bytes) -> None:
         partial = path.with_name(path.name + ".partial")
         partial.write_bytes(content)
         partial.chmod(0o644)
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         raise FetchError(f"could not write {path}: {error}") from error
 
