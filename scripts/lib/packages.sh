@@ -21,10 +21,10 @@ packages_engine() {
     case "$1 $2" in
     'debian bookworm')
         # sid's containerd needs a newer C library than bookworm has.
-        printf '%s\n' docker.io/sid docker-cli/sid docker-buildx/sid containerd/trixie runc/bookworm
+        printf '%s\n' docker.io/sid docker-cli/sid docker-buildx/sid containerd/trixie runc
         ;;
     'debian trixie')
-        printf '%s\n' docker.io/sid docker-cli/sid docker-buildx/sid containerd/trixie runc/trixie
+        printf '%s\n' docker.io/sid docker-cli/sid docker-buildx/sid containerd runc
         ;;
     'debian forky' | 'debian sid') printf '%s\n' docker.io docker-cli docker-buildx containerd runc ;;
     # Ubuntu's docker.io contains the command line.

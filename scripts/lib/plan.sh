@@ -76,7 +76,7 @@ plan_confirm() {
     [[ $agreed == yes ]] && return
     if [[ ! -t 0 ]]; then
         die "$EXIT_PREREQUISITE" 'this needs your consent, and standard input is not a terminal: nothing was changed' \
-            'agree beforehand with --yes, or run the commands above yourself'
+            'agree beforehand with --yes'
     fi
     printf 'Run these commands? [y/N] ' >&2
     IFS= read -r answer

@@ -9,6 +9,8 @@ SETUP_PROBLEMS=()
 # What is worth knowing, and needs nothing done.
 SETUP_NOTES=()
 
+# What is missing and is going to be mended, a sentence each.
+SETUP_MISSING=()
 # What was found to be needed, before it becomes a plan.
 SETUP_TOOL_PACKAGES=()
 SETUP_ENGINE_PACKAGES=()
@@ -32,6 +34,7 @@ setup_has_apt() {
 setup_tool() {
     local platform=$1 tool=$2 purpose=$3 package
     if setup_has_apt "$platform"; then
+        SETUP_MISSING+=("$tool: $purpose")
         while read -r package; do
             SETUP_TOOL_PACKAGES+=("$package")
         done < <(tools_packages "$tool")
@@ -87,13 +90,19 @@ setup_observe_engine() {
         setup_observe_store
         ;;
     denied)
-        if ! setup_is_in_group; then SETUP_JOIN_GROUP=yes; fi
+        if ! setup_is_in_group; then
+            SETUP_JOIN_GROUP=yes
+            SETUP_MISSING+=("Docker Engine is here, but you are not in the group docker, which may use it")
+        fi
         ;;
     elsewhere)
         setup_problem "docker is set to the engine at ${DOCKER_HOST:-context $(docker context show)}, which does not reply" \
             'start that engine, or choose the one of this machine: unset DOCKER_HOST; docker context use default'
         ;;
-    silent) SETUP_START=yes ;;
+    silent)
+        SETUP_START=yes
+        SETUP_MISSING+=('a dockerd runs, but does not reply yet')
+        ;;
     *) setup_observe_no_engine "$platform" "$state" ;;
     esac
     if setup_has_apt "$platform" && ! tools_have_debootstrap; then
@@ -112,10 +121,12 @@ setup_observe_no_engine() {
         setup_problem 'no Docker Engine replies' \
             'start Docker Desktop or colima; if there is none: brew install --cask docker, or: brew install colima docker docker-buildx'
     elif [[ $state == stopped ]]; then
+        SETUP_MISSING+=('Docker Engine is installed, but does not run')
         SETUP_CONFIGURE=yes SETUP_START=yes
         if ((EUID != 0)) && ! setup_is_in_group; then SETUP_JOIN_GROUP=yes; fi
         setup_observe_buildx "$platform"
     elif packages_engine "$id" "$codename" >/dev/null; then
+        SETUP_MISSING+=("Docker Engine with buildx $ENGINE_BUILDX_MINIMUM or newer: builds and runs the image")
         while read -r package; do
             SETUP_ENGINE_PACKAGES+=("$package")
         done < <(packages_engine "$id" "$codename")
@@ -136,6 +147,7 @@ setup_observe_buildx() {
         flavour=$(packages_flavour)
         if package=$(packages_buildx "$flavour" "$id" "$codename"); then
             SETUP_ENGINE_PACKAGES+=("$package")
+            SETUP_MISSING+=("$problem")
             return
         fi
     fi
@@ -238,7 +250,11 @@ setup_report() {
         say "  hint: ${SETUP_PROBLEMS[i]#*$'\t'}"
     done
     if ! plan_is_empty; then
-        say 'Something is missing on this machine. These commands mend it:'
+        say 'Missing on this machine:'
+        for ((i = 0; i < ${#SETUP_MISSING[@]}; i++)); do
+            say "  - ${SETUP_MISSING[i]}"
+        done
+        say 'These commands mend that:'
         plan_show
     fi
     plan_is_empty && ((${#SETUP_PROBLEMS[@]} == 0))

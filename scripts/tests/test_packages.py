@@ -13,7 +13,7 @@ class EnginePackages(unittest.TestCase):
     def test_bookworm_takes_each_package_from_the_suite_that_fits(self) -> None:
         self.assertEqual(
             lines("packages_engine debian bookworm"),
-            ["docker.io/sid", "docker-cli/sid", "docker-buildx/sid", "containerd/trixie", "runc/bookworm"],
+            ["docker.io/sid", "docker-cli/sid", "docker-buildx/sid", "containerd/trixie", "runc"],
         )
 
     def test_every_suite_named_is_added_or_the_machines_own(self) -> None:
