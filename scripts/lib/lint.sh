@@ -14,6 +14,21 @@ lint_environment() {
     cp "$requirements" "$venv/requirements.txt"
 }
 
+# The shellcheck to use. No wheel contains one for Linux on other processors than
+# x86_64: there the distribution's has to do.
+lint_program() {
+    if lint_has_wheel; then
+        lint_environment
+        printf '%s\n' "$ROOT/target/venv/lint/bin/shellcheck"
+    else
+        command -v shellcheck
+    fi
+}
+
+lint_has_wheel() {
+    [[ $(uname -sm) == Darwin\ * || $(uname -sm) == 'Linux x86_64' ]]
+}
+
 # Every bash script of the project, committed or about to be, one a line.
 lint_scripts() {
     local file line

@@ -35,6 +35,10 @@ plan_add_root() {
     fi
 }
 
+plan_can_be_root() {
+    ((EUID == 0)) || command -v sudo >/dev/null
+}
+
 # plan_add_file WHY TARGET: puts standard input at TARGET, as root, unless it is
 # there already. The draft is written now, so that what is shown is what is used.
 plan_add_file() {

@@ -58,22 +58,32 @@ setup_observe_tools() {
     done < <(tools_missing)
 }
 
-# setup_observe_rust_components STEP...: rustfmt and clippy, for the steps that
-# need them. A toolchain of rustup's minimal profile lacks both.
-setup_observe_rust_components() {
-    local step component
-    # Without cargo that is reported already.
-    command -v cargo >/dev/null || return 0
+# setup_observe_step_tools PLATFORM STEP...: what only these steps of
+# scripts/test need. A Rust toolchain of the minimal profile lacks rustfmt and
+# clippy.
+setup_observe_step_tools() {
+    local platform=$1 step
+    shift
     for step in "$@"; do
         case "$step" in
-        fmt) component=rustfmt ;;
-        clippy) component=clippy ;;
-        *) continue ;;
+        fmt) setup_observe_component fmt rustfmt ;;
+        clippy) setup_observe_component clippy clippy ;;
+        scripts)
+            if ! lint_has_wheel && ! command -v shellcheck >/dev/null; then
+                setup_tool "$platform" shellcheck 'checks the scripts'
+            fi
+            ;;
         esac
-        if ! (cd "$ROOT" && cargo "$step" --version) >/dev/null 2>&1; then
-            setup_problem "cargo $step does not run: $component is missing" "rustup component add $component, or your distribution's package of it"
-        fi
     done
+}
+
+# setup_observe_component COMMAND COMPONENT: without cargo that is reported
+# already.
+setup_observe_component() {
+    command -v cargo >/dev/null || return 0
+    if ! (cd "$ROOT" && cargo "$1" --version) >/dev/null 2>&1; then
+        setup_problem "cargo $1 does not run: $2 is missing" "rustup component add $2, or install your distribution's package of it"
+    fi
 }
 
 # Whether this user is a member of the engine's group, if not in this session.
@@ -194,6 +204,9 @@ setup_plan() {
         else
             plan_add_root 'start Docker Engine: no service manager runs here' "$ROOT/scripts/lib/start-dockerd"
         fi
+    fi
+    if ! plan_is_empty && ! plan_can_be_root; then
+        setup_problem 'the commands below need root, and sudo is not installed' 'run this as root'
     fi
 }
 

@@ -134,14 +134,15 @@ sources_extra() {
 # sources_preferences ID CODENAME SUITE...: the engine's packages are upgraded
 # from the extra suites, and nothing else is ever taken from them by itself.
 sources_preferences() {
-    local id=$1 codename=$2 suite packages
+    local id=$1 codename=$2 suite packages separator=''
     shift 2
     for suite in "$@"; do
         packages=$(packages_of_suite "$suite" "$id" "$codename" | tr '\n' ' ')
-        # trixie's own packages come from the machine's own sources.
+        printf '%s' "$separator"
+        separator=$'\n'
         if [[ -n $packages ]]; then
             printf 'Package: %s\nPin: release n=%s\nPin-Priority: 500\n\n' "${packages% }" "$suite"
         fi
-        printf 'Package: *\nPin: release n=%s\nPin-Priority: 90\n\n' "$suite"
+        printf 'Package: *\nPin: release n=%s\nPin-Priority: 90\n' "$suite"
     done
 }

@@ -64,7 +64,7 @@ tools_packages() {
     python3) printf 'python3\npython3-venv\n' ;;
     cc) printf 'gcc\nlibc6-dev\n' ;;
     ca-certificates) printf 'ca-certificates\n' ;;
-    debootstrap) printf 'debootstrap\n' ;;
+    debootstrap | shellcheck) printf '%s\n' "$1" ;;
     *) return 1 ;;
     esac
 }

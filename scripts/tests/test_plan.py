@@ -42,4 +42,4 @@ class Plan(unittest.TestCase):
             self.assertFalse(Path(drafts).exists(), "drafts are removed at the end")
             result = bash("say plan", 'plan_add_file why "$1" <<<"$2"; plan_show', str(target), "other")
             self.assertIn("| other", result.stderr)
-            self.assertIn(f"install -D -m 0644 {'/tmp'}", result.stderr.replace(tempfile.gettempdir(), "/tmp"))
+            self.assertIn("install -D -m 0644 ", result.stderr)

@@ -158,6 +158,6 @@ class Preferences(unittest.TestCase):
             "Package: containerd\nPin: release n=trixie\nPin-Priority: 500\n\n"
             "Package: *\nPin: release n=trixie\nPin-Priority: 90\n\n"
             "Package: docker.io docker-cli docker-buildx\nPin: release n=sid\nPin-Priority: 500\n\n"
-            "Package: *\nPin: release n=sid\nPin-Priority: 90\n\n",
+            "Package: *\nPin: release n=sid\nPin-Priority: 90\n",
             explain(result),
         )
