@@ -290,8 +290,18 @@ setup_apply() {
         'mend what the message above says, and run this again: it goes on where it stopped'
 }
 
+# Looks again, since a distribution may have a tool that is too old.
+setup_verify_tools() {
+    local tool purpose missing=''
+    while IFS=$'\t' read -r tool purpose; do
+        missing+="${missing:+; }$tool: $purpose"
+    done < <(tools_missing)
+    [[ -z $missing ]] || die "$EXIT_PREREQUISITE" "still missing after the installation: $missing"         'the package of this distribution will not do: install a newer one yourself and put it first on PATH'
+}
+
 # The engine as it must be after the plan. A user who joined the engine's group
-# just now is a member in new sessions only: RERUN... goes on in one.
+# just now is a member in new sessions only, so the COMMAND that is running is run
+# again in one: setup_verify_engine COMMAND [ARGUMENT...]
 setup_verify_engine() {
     local problem state second
     # A service manager returns before a slow engine replies.
