@@ -6,7 +6,7 @@
 # `buildx prune` knows --max-used-space and its relatives since then.
 readonly ENGINE_BUILDX_MINIMUM=0.18.0
 readonly ENGINE_SOCKET=/var/run/docker.sock
-# shellcheck disable=SC2034 # read by setup.sh
+# shellcheck disable=SC2034 # read by setup_plan.sh
 readonly ENGINE_CONFIGURATION=/etc/docker/daemon.json
 
 # An engine that hangs must not hang us. macOS has no `timeout`.

@@ -7,7 +7,7 @@
 PLAN_WHY=()
 PLAN_COMMAND=()
 # The command that failed, after plan_run did.
-# shellcheck disable=SC2034 # read by setup.sh
+# shellcheck disable=SC2034 # read by setup_apply.sh
 PLAN_FAILED=''
 # Drafts of the files that the plan puts in place.
 PLAN_DRAFTS=''

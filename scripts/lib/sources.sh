@@ -5,7 +5,7 @@
 # Needs packages.sh. Runs on a machine without Python, hence awk.
 
 readonly SOURCES_FILE=/etc/apt/sources.list.d/xtask-engine.sources
-# shellcheck disable=SC2034 # read by setup.sh
+# shellcheck disable=SC2034 # read by setup_plan.sh
 readonly SOURCES_PREFERENCES=/etc/apt/preferences.d/xtask-engine
 
 # sources_archive CODENAME FILE...: the source of the distribution's main

@@ -1,8 +1,11 @@
+import os
+import pty
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from shell import bash, explain
+from shell import LIBRARY, bash, explain
 
 
 class Plan(unittest.TestCase):
@@ -29,6 +32,22 @@ class Plan(unittest.TestCase):
         self.assertEqual((result.returncode, result.stdout), (3, ""), explain(result))
         self.assertIn("--yes", result.stderr)
         self.assertEqual(bash("say plan", "plan_confirm yes; echo agreed").stdout, "agreed\n")
+
+    def test_a_terminal_is_asked(self) -> None:
+        for answer, agreed in [("y", True), ("yes", True), ("n", False), ("", False), ("perhaps", False)]:
+            with self.subTest(answer):
+                ours, theirs = pty.openpty()
+                try:
+                    os.write(ours, f"{answer}\n".encode())
+                    result = subprocess.run(
+                        ["bash", "-c", f". '{LIBRARY}/say.sh'; . '{LIBRARY}/plan.sh'; plan_confirm no; echo agreed"],
+                        stdin=theirs, capture_output=True, text=True, timeout=60, check=False,
+                    )  # fmt: skip
+                finally:
+                    os.close(ours)
+                    os.close(theirs)
+                self.assertEqual(result.stdout == "agreed\n", agreed, explain(result))
+                self.assertEqual(result.returncode, 0 if agreed else 3, explain(result))
 
     def test_a_file_is_put_in_place_once(self) -> None:
         with tempfile.TemporaryDirectory() as directory:

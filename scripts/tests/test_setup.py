@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shell import ROOT, bash, executable, explain
 
-LIBRARIES = "say version platform packages sources plan tools engine lint setup"
+LIBRARIES = "say version platform packages sources plan tools engine lint setup_observe setup_plan"
 
 # A machine where everything is there; each test takes something away.
 MACHINE = """
