@@ -1,7 +1,64 @@
-//! `cargo xtask`.
+//! `cargo xtask`: builds a container image with Docker buildx, caches it in and pushes it to
+//! Amazon ECR, updates an ECS service and says truthfully what happened.
+//!
+//! ARCHITECTURE.md has the map.
+
+mod apply;
+mod aws;
+mod cli;
+mod cmd;
+mod config;
+mod event;
+mod exit;
+mod interrupt;
+mod local;
+mod observe;
 mod plan;
+mod proc;
+mod progress;
 mod registry;
+mod report;
 mod rollout;
+mod ui;
 mod units;
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let ui = ui::Ui::new(&cli.global);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ui.failed(&error.into()).code().into(),
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = cmd::run(&cli, &ui) => result,
+            signal = interrupt::wait() => signal.and_then(|()| {
+                proc::end_all(Duration::from_secs(5));
+                Err(Failure::new(Exit::Interrupted, interrupt::message()).into())
+            }),
+        }
+    });
+    let exit = match result {
+        Ok(exit) => exit,
+        // Whoever reads our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => Exit::Success,
+        Err(error) => ui.failed(&error),
+    };
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit.code().into()
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,207 @@
+//! Registers a revision and points a service at it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{concrete, remember};
+use crate::aws::{Aws, explain, wire};
+use crate::cli::IfBusy;
+use crate::event::Event;
+use crate::exit::{Exit, Failure};
+use crate::observe::ecs::{describe_service, describe_task_definition, revision};
+use crate::plan::deploy::{TaskChange, Update};
+use crate::plan::diff::{Difference, diff};
+use crate::plan::taskdef;
+use crate::rollout::Target;
+use crate::ui::Ui;
+
+/// What became of an update.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The ECS service.
+    pub service: String,
+    /// The image that the revision names.
+    pub image: Option<String>,
+    /// The ARN of the task definition that the service was on.
+    pub previous: String,
+    /// The ARN of the task definition that the service is on.
+    pub task_definition: String,
+    /// What the new revision differs in.
+    pub differences: Vec<Difference>,
+    /// What to watch; `None` when nothing was changed.
+    pub target: Option<Target>,
+}
+
+impl Updated {
+    /// For the step's last line.
+    pub fn summary(&self) -> String {
+        let now = revision(&self.task_definition);
+        match &self.target {
+            None => format!("unchanged, {now} runs it already"),
+            Some(target) => format!("{now}, deployment {}", target.deployment_id),
+        }
+    }
+}
+
+/// Waits until no deployment of the services is under way, or does what else was asked for.
+///
+/// # Errors
+/// [`Exit::Superseded`] when one is under way and `--if-busy abort` was given.
+pub async fn settle(
+    ui: &Ui,
+    aws: &Aws,
+    cluster: &str,
+    services: &[String],
+    if_busy: IfBusy,
+) -> Result<Option<String>> {
+    let mut waited = false;
+    for service in services {
+        let mut told = None;
+        while let Some(in_flight) = describe_service(aws, cluster, service).await?.in_flight {
+            let what = format!(
+                "deployment {} of {service} to {} is under way",
+                in_flight.id, in_flight.revision
+            );
+            match if_busy {
+                IfBusy::Supersede => return Ok(Some(format!("{what}; this one takes its place"))),
+                IfBusy::Abort => {
+                    return Err(Failure::new(Exit::Superseded, what)
+                        .hint("wait for it with `cargo xtask status`, or use `--if-busy wait`")
+                        .into());
+                }
+                IfBusy::Wait => {}
+            }
+            if told.as_ref() != Some(&in_flight.id) {
+                ui.emit(&Event::Note { text: format!("{what}; waiting for it to end") });
+                told = Some(in_flight.id);
+            }
+            waited = true;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+    Ok(waited.then(|| "it ended".to_owned()))
+}
+
+/// Registers the next revision and points the service at it; or does nothing, when the
+/// service is on what was asked for, all its tasks run, and `force` is not set.
+///
+/// # Errors
+/// ECS refuses, or can not be asked.
+pub async fn update(
+    ui: &Ui,
+    aws: &Aws,
+    update: &Update,
+    pushed: Option<&str>,
+) -> Result<Updated> {
+    // The revision that runs now is the base, and not the one that ran before the build.
+    let facts = describe_service(aws, &update.cluster, &update.service).await?;
+    let (image, next, differences) = match &update.change {
+        TaskChange::Existing(arn) => {
+            let target = describe_task_definition(aws, arn).await?;
+            let differences = diff(&facts.described, &target);
+            (None, Next::Existing(arn.clone()), differences)
+        }
+        TaskChange::Next { container, image, environment, secrets } => {
+            let image = concrete(image, pushed)?;
+            let change = taskdef::Change {
+                container: container.clone(),
+                image: image.clone(),
+                environment: environment.clone(),
+                secrets: secrets.clone(),
+            };
+            let next = taskdef::next(&facts.described, &change)
+                .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
+            let differences = diff(&facts.described, &next);
+            (Some(image), Next::Register(next), differences)
+        }
+    };
+    for difference in &differences {
+        ui.emit(&Event::Note { text: difference.to_string() });
+    }
+    let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
+    let previous = facts.task_definition_arn.clone();
+    if differences.is_empty() && serves && !update.force {
+        return Ok(Updated {
+            service: update.service.clone(),
+            image,
+            task_definition: previous.clone(),
+            previous,
+            differences,
+            target: None,
+        });
+    }
+    let task_definition = match next {
+        Next::Existing(arn) => arn,
+        Next::Register(_) if differences.is_empty() => previous.clone(),
+        Next::Register(input) => register(aws, &input).await?,
+    };
+    let first = facts.desired == 0;
+    let desired = update.desired_count.unwrap_or(facts.desired);
+    let target =
+        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired).await?;
+    remember(format!(
+        "the service {} is rolling out {} (deployment {}), and ECS goes on with that: \
+         `cargo xtask status` shows it, `cargo xtask rollback` undoes it",
+        update.service,
+        revision(&task_definition),
+        target.deployment_id
+    ));
+    Ok(Updated {
+        service: update.service.clone(),
+        image,
+        previous,
+        task_definition,
+        differences,
+        target: Some(target),
+    })
+}
+
+enum Next {
+    Existing(String),
+    Register(Value),
+}
+
+/// Registers a revision from raw JSON, and returns its ARN.
+async fn register(aws: &Aws, input: &Value) -> Result<String> {
+    let answer = wire::json(&aws.config, wire::Service::Ecs, "RegisterTaskDefinition", input)
+        .await
+        .map_err(|error| explain("ecs:RegisterTaskDefinition", &error))?;
+    let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
+    arn.map(str::to_owned).context("ecs:RegisterTaskDefinition answered without an ARN")
+}
+
+async fn update_service(
+    aws: &Aws,
+    update: &Update,
+    task_definition: &str,
+    previous: Option<&String>,
+    desired: u32,
+) -> Result<Target> {
+    let answer = aws
+        .ecs
+        .update_service()
+        .cluster(&update.cluster)
+        .service(&update.service)
+        .task_definition(task_definition)
+        .set_desired_count(update.desired_count.and_then(|count| i32::try_from(count).ok()))
+        .force_new_deployment(update.force)
+        .send()
+        .await
+        .map_err(|error| explain("ecs:UpdateService", &error))?;
+    let service = answer.service().context("ecs:UpdateService answered without a service")?;
+    let primary = service
+        .deployments()
+        .iter()
+        .find(|deployment| deployment.status() == Some("PRIMARY"))
+        .context("ecs:UpdateService answered without a primary deployment")?;
+    Ok(Target {
+        service: update.service.clone(),
+        deployment_id: primary.id().unwrap_or_default().to_owned(),
+        task_definition: task_definition.to_owned(),
+        previous_task_definition: previous.cloned(),
+        desired,
+        started_at: primary.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,160 @@
+//! A private Docker configuration that holds the registry's token while it is needed.
+//!
+//! The user's own configuration is never written to. A copy of it goes into a directory that
+//! only we can read, in memory where the machine has a place for that, so that contexts,
+//! plug-ins, proxies, credential helpers and builders keep working. The directory is removed
+//! on every way out; should we be killed, a guard that waits for our end removes it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::exit::{Exit, Failure};
+use crate::plan::argv::Argv;
+use crate::proc::{Env, Guard, Input, stream};
+
+/// The private configuration. Dropping it removes it.
+pub struct DockerConfig {
+    dir: TempDir,
+    env: Env,
+    _guard: Guard,
+}
+
+impl DockerConfig {
+    /// Makes one from the user's.
+    ///
+    /// # Errors
+    /// No directory can be made, or the user's configuration can not be read.
+    pub fn create(registry: &str) -> Result<Self> {
+        let user = user_config_dir();
+        let place = private_place();
+        let dir = tempfile::Builder::new()
+            .prefix("xtask-docker-")
+            .tempdir_in(&place)
+            .with_context(|| format!("no private directory in {}", place.display()))?;
+        let guard = Guard::removes(dir.path())?;
+        let text = match user.as_ref().map(|user| std::fs::read_to_string(user.join("config.json")))
+        {
+            Some(Ok(text)) => text,
+            _ => "{}".to_owned(),
+        };
+        let config = private_config(&text, registry, user.as_deref())?;
+        std::fs::write(dir.path().join("config.json"), config.to_string())?;
+        let mut env = Env::default().with("DOCKER_CONFIG", dir.path().display().to_string());
+        if let Some(user) = &user {
+            let contexts = user.join("contexts");
+            if contexts.is_dir() {
+                std::os::unix::fs::symlink(&contexts, dir.path().join("contexts"))?;
+            }
+            if std::env::var_os("BUILDX_CONFIG").is_none() {
+                env = env.with("BUILDX_CONFIG", user.join("buildx").display().to_string());
+            }
+        }
+        Ok(Self { dir, env, _guard: guard })
+    }
+
+    /// What makes `docker` use it.
+    pub fn env(&self) -> Env {
+        self.env.clone()
+    }
+
+    /// Logs in; the password goes through standard input.
+    ///
+    /// # Errors
+    /// [`Exit::PushFailed`]: the registry does not take it, or can not be reached.
+    pub fn login(&self, registry: &str, user: &str, password: String) -> Result<()> {
+        debug_assert!(self.dir.path().exists());
+        let argv = login_argv(registry, user);
+        let output =
+            stream(&argv, &self.env, None, Input::Bytes(password.into_bytes()), |_| {})?;
+        if output.ok() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::PushFailed,
+            format!("login to {registry} failed: {}", output.reason()),
+        )
+        .hint("check that the registry can be reached and that the role may use ecr:GetAuthorizationToken")
+        .into())
+    }
+}
+
+/// The command that logs in.
+pub fn login_argv(registry: &str, user: &str) -> Argv {
+    Argv::docker(["login", "--username", user, "--password-stdin", registry])
+}
+
+/// The user's configuration as ours: with its plug-ins, and with a plain store for our
+/// registry, so that the token does not end in the user's keychain.
+fn private_config(text: &str, registry: &str, user: Option<&Path>) -> Result<Value> {
+    let mut config: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+        Failure::new(Exit::Usage, format!("the Docker configuration is not JSON: {error}"))
+            .hint("mend ~/.docker/config.json, or name another folder with DOCKER_CONFIG")
+    })?;
+    if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut) {
+        auths.remove(registry);
+    }
+    let helpers = config.entry("credHelpers").or_insert_with(|| json!({}));
+    if let Some(helpers) = helpers.as_object_mut() {
+        helpers.insert(registry.to_owned(), json!(""));
+    }
+    if let Some(user) = user {
+        let plugins = user.join("cli-plugins").display().to_string();
+        let dirs = config.entry("cliPluginsExtraDirs").or_insert_with(|| json!([]));
+        if let Some(dirs) = dirs.as_array_mut() {
+            dirs.push(json!(plugins));
+        }
+    }
+    Ok(Value::Object(config))
+}
+
+fn user_config_dir() -> Option<PathBuf> {
+    let named = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
+    named
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
+}
+
+/// Where a file stays in memory, if the machine has such a place.
+fn private_place() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    runtime
+        .into_iter()
+        .chain([PathBuf::from("/dev/shm")])
+        .find(|place| tempfile::tempfile_in(place).is_ok())
+        .unwrap_or_else(std::env::temp_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_configuration_is_carried_over_and_the_keychain_is_not_written() {
+        let text = r#"{"auths":{"r.example":{"auth":"old"},"other":{"auth":"x"}},
+            "credsStore":"desktop","currentContext":"remote","cliPluginsExtraDirs":["/opt/p"]}"#;
+        let config = private_config(text, "r.example", Some(Path::new("/home/u/.docker"))).unwrap();
+        assert_eq!(config["credHelpers"]["r.example"], "");
+        assert_eq!(config["credsStore"], "desktop");
+        assert_eq!(config["currentContext"], "remote");
+        assert_eq!(config["auths"], json!({"other": {"auth": "x"}}));
+        assert_eq!(config["cliPluginsExtraDirs"], json!(["/opt/p", "/home/u/.docker/cli-plugins"]));
+    }
+
+    #[test]
+    fn nothing_is_left_when_it_is_dropped() {
+        let config = DockerConfig::create("r.example").unwrap();
+        let path = config.dir.path().to_owned();
+        assert!(path.join("config.json").is_file());
+        drop(config);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_password_is_not_an_argument() {
+        let argv = login_argv("r.example", "AWS").to_string();
+        assert_eq!(argv, "docker login --username AWS --password-stdin r.example");
+    }
+}

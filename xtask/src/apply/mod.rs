@@ -1,0 +1,252 @@
+//! The only code that changes anything: it takes a plan's steps one by one.
+
+pub mod build;
+pub mod ecs;
+pub mod login;
+pub mod verify;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::aws::{Aws, explain};
+use crate::config::{Config, Environment};
+use crate::event::Event;
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::plan::argv::Argv;
+use crate::plan::deploy::{ImageRef, Plan, Step};
+use crate::proc::{Env, Input};
+use crate::rollout::Verdict;
+use crate::ui::Ui;
+pub use build::Built;
+pub use ecs::Updated;
+pub use verify::HealthAnswer;
+use watch::Outcome;
+
+/// What the steps need.
+pub struct Context<'a> {
+    /// Where events go.
+    pub ui: &'a Ui,
+    /// The project.
+    pub config: &'a Config,
+    /// The clients and the environment, unless the command is local.
+    pub aws: Option<(&'a Aws, &'a Environment)>,
+}
+
+impl Context<'_> {
+    fn aws(&self) -> Result<(&Aws, &Environment)> {
+        self.aws.context("a step that needs AWS is in a plan without an environment")
+    }
+}
+
+/// What the steps did, as far as they came.
+#[derive(Default)]
+pub struct Done {
+    /// The build.
+    pub built: Option<Built>,
+    /// `repository@digest` of what is rolled out.
+    pub image: Option<String>,
+    /// What became of each service's update.
+    pub updated: BTreeMap<String, Updated>,
+    /// What became of each rollout.
+    pub outcomes: BTreeMap<String, Outcome>,
+    /// What the health URL said.
+    pub health: Option<HealthAnswer>,
+    docker: Option<login::DockerConfig>,
+}
+
+impl Done {
+    /// Whether every service already ran what was asked for.
+    pub fn unchanged(&self) -> bool {
+        !self.updated.is_empty() && self.updated.values().all(|updated| updated.target.is_none())
+    }
+
+    /// Services that roll out something new.
+    fn changed<'a>(&'a self, services: &'a [String]) -> impl Iterator<Item = &'a Updated> {
+        services
+            .iter()
+            .filter_map(|service| self.updated.get(service))
+            .filter(|updated| updated.target.is_some())
+    }
+
+    fn env(&self) -> Env {
+        self.docker.as_ref().map(login::DockerConfig::env).unwrap_or_default()
+    }
+}
+
+/// Takes the steps of a plan. What was done is in `done`, also after an error.
+///
+/// # Errors
+/// The first step that fails.
+pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Result<()> {
+    let of = plan.steps.len();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let number = index + 1;
+        if done.unchanged() && matches!(step, Step::Watch { .. } | Step::VerifyDigest { .. } | Step::VerifyHealth(_))
+        {
+            continue;
+        }
+        context.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
+        let start = Instant::now();
+        let detail = take(context, step, done).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        context.ui.emit(&Event::StepFinished { number, seconds, detail });
+    }
+    Ok(())
+}
+
+async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
+    match step {
+        Step::CreateBuilder(argv) => create_builder(argv).await.map(|()| None),
+        Step::CreateRepository { name } => create_repository(context, name).await.map(|()| None),
+        Step::Login { registry } => {
+            done.docker = Some(log_in(context, registry).await?);
+            Ok(None)
+        }
+        Step::Build(build) => {
+            let built = build::run(context, build, done.env()).await?;
+            done.image.clone_from(&built.pushed);
+            let detail = built.summary();
+            done.built = Some(built);
+            Ok(Some(detail))
+        }
+        Step::Settle { services, if_busy } => {
+            let (aws, environment) = context.aws()?;
+            ecs::settle(context.ui, aws, &environment.cluster, services, *if_busy).await
+        }
+        Step::Update(update) => {
+            let (aws, _) = context.aws()?;
+            let image = done.image.clone();
+            let updated = ecs::update(context.ui, aws, update, image.as_deref()).await?;
+            let detail = updated.summary();
+            done.image = updated.image.clone().or(image);
+            done.updated.insert(update.service.clone(), updated);
+            Ok(Some(detail))
+        }
+        Step::Watch { services, deadline } => {
+            let (aws, environment) = context.aws()?;
+            let updated: Vec<_> = done.changed(services).cloned().collect();
+            let outcomes =
+                watch::watch(context.ui, aws, &environment.cluster, &updated, *deadline).await?;
+            let verdict = crate::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
+            done.outcomes.extend(outcomes);
+            match verdict {
+                Some(verdict @ Verdict::Succeeded { .. }) => Ok(Some(verdict.to_string())),
+                Some(verdict) => Err(watch::failure(&verdict, environment).into()),
+                None => Ok(None),
+            }
+        }
+        Step::VerifyDigest { services } => {
+            let (aws, environment) = context.aws()?;
+            let image = done.image.clone().unwrap_or_default();
+            let outcomes = done.changed(services).filter_map(|u| done.outcomes.get(&u.service));
+            let tasks: Vec<_> = outcomes.flat_map(|outcome| outcome.tasks.clone()).collect();
+            verify::digests(aws, environment, &image, &tasks).await.map(Some)
+        }
+        Step::VerifyHealth(check) => {
+            let (aws, _) = context.aws()?;
+            let answer = verify::health(aws, check).await?;
+            let detail = answer.to_string();
+            done.health = Some(answer);
+            Ok(Some(detail))
+        }
+    }
+}
+
+async fn create_builder(argv: &Argv) -> Result<()> {
+    let run = argv.clone();
+    let output = tokio::task::spawn_blocking(move || {
+        crate::proc::stream(&run, &Env::default(), None, Input::Nothing, |_| {})
+    });
+    let output = output.await??;
+    if output.ok() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Prerequisite,
+        format!("the builder can not be created: {}", output.reason()),
+    )
+    .hint(format!("try it by hand: `{argv}`, or set `driver = \"docker\"` in xtask.toml"))
+    .into())
+}
+
+async fn create_repository(context: &Context<'_>, name: &str) -> Result<()> {
+    let (aws, _) = context.aws()?;
+    let scan =
+        aws_sdk_ecr::types::ImageScanningConfiguration::builder().scan_on_push(true).build();
+    let created =
+        aws.ecr.create_repository().repository_name(name).image_scanning_configuration(scan);
+    match created.send().await {
+        Ok(_) => Ok(()),
+        // Somebody else was faster, which is just as well.
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|e| e.is_repository_already_exists_exception()) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(explain("ecr:CreateRepository", &error)),
+    }
+}
+
+/// Gets a token from ECR, which is good for twelve hours, and logs in with it.
+async fn log_in(context: &Context<'_>, registry: &str) -> Result<login::DockerConfig> {
+    let (aws, _) = context.aws()?;
+    let answer = aws
+        .ecr
+        .get_authorization_token()
+        .send()
+        .await
+        .map_err(|error| explain("ecr:GetAuthorizationToken", &error))?;
+    let token = answer.authorization_data().first().and_then(|data| data.authorization_token());
+    let (user, password) = token.and_then(decode_token).ok_or_else(|| {
+        Failure::new(Exit::Prerequisite, "ecr:GetAuthorizationToken answered without a token")
+            .hint("check `endpoint-url` and the account in xtask.toml")
+    })?;
+    let registry = registry.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let docker = login::DockerConfig::create(&registry)?;
+        docker.login(&registry, &user, password)?;
+        Ok(docker)
+    })
+    .await?
+}
+
+/// The token is `user:password` in base64.
+fn decode_token(token: &str) -> Option<(String, String)> {
+    let bytes = aws_smithy_types::base64::decode(token).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// The image that a change refers to.
+pub(crate) fn concrete(image: &ImageRef, pushed: Option<&str>) -> Result<String> {
+    match image {
+        ImageRef::Known(image) => Ok(image.clone()),
+        ImageRef::Pushed(_) => {
+            pushed.map(str::to_owned).context("the plan updates a service before it pushes")
+        }
+    }
+}
+
+/// Records what state AWS is in, for the line that an interruption ends with.
+fn remember(state: String) {
+    interrupt::remember(state);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_user_and_password() {
+        let decoded = decode_token("QVdTOnBhc3M6d29yZA==").unwrap();
+        assert_eq!(decoded, ("AWS".to_owned(), "pass:word".to_owned()));
+        assert!(decode_token("!").is_none() && decode_token("QVdT").is_none());
+    }
+}

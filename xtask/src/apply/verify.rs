@@ -1,0 +1,136 @@
+//! After a rollout: do the tasks run what was pushed, and does the service answer?
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::aws::{Aws, http};
+use crate::config::Environment;
+use crate::exit::{Exit, Failure};
+use crate::observe::ecr;
+use crate::plan::deploy::HealthCheck;
+use crate::rollout::{Task, task_id};
+
+/// What the health URL said.
+#[derive(Clone, Debug, Serialize)]
+pub struct HealthAnswer {
+    /// The URL.
+    pub url: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// How long it took until it answered 200, in seconds.
+    pub seconds: f64,
+    /// How often it was asked.
+    pub tries: u32,
+}
+
+impl fmt::Display for HealthAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it answers {}", self.status)
+    }
+}
+
+/// Compares the digests of the running tasks with that of the image. An index's digest and
+/// those of its platforms' manifests all count: ECS reports the one that it pulled.
+///
+/// # Errors
+/// [`Exit::VerificationFailed`]: a task runs something else, or none runs it.
+pub async fn digests(
+    aws: &Aws,
+    environment: &Environment,
+    image: &str,
+    tasks: &[Task],
+) -> Result<String> {
+    let Some((_, digest)) = image.split_once('@') else {
+        return Ok(format!("{image} is not named by its digest, so there is nothing to compare"));
+    };
+    let manifest = ecr::image(aws, environment, digest).await?.map(|image| image.manifest);
+    let accepted = accepted(digest, manifest.as_deref());
+    let reported = |task: &Task| {
+        let container = task.containers.iter().find(|c| c.name == environment.container)?;
+        container.image_digest.clone()
+    };
+    let mut checked = 0_usize;
+    for task in tasks {
+        match reported(task) {
+            Some(found) if accepted.contains(&found) => checked += 1,
+            Some(found) => {
+                return Err(Failure::new(
+                    Exit::VerificationFailed,
+                    format!("task {} runs {found}, and not {digest}", task_id(&task.arn)),
+                )
+                .hint("somebody else may have deployed meanwhile: `cargo xtask status`")
+                .into());
+            }
+            None => {}
+        }
+    }
+    if checked == 0 {
+        return Err(Failure::new(
+            Exit::VerificationFailed,
+            format!("no running task reports an image digest, so {digest} can not be confirmed"),
+        )
+        .hint("look at the tasks with `cargo xtask status`")
+        .into());
+    }
+    Ok(format!("{checked} of {} tasks run {digest}", tasks.len()))
+}
+
+/// The digest itself, and those of an index's manifests.
+fn accepted(digest: &str, manifest: Option<&str>) -> Vec<String> {
+    let index: Value = manifest.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let children = index["manifests"].as_array().into_iter().flatten();
+    let children = children.filter_map(|child| child["digest"].as_str());
+    std::iter::once(digest).chain(children).map(str::to_owned).collect()
+}
+
+/// Asks the health URL until it answers 200 or the time is over.
+///
+/// # Errors
+/// [`Exit::VerificationFailed`]: it did not, with what it said last.
+pub async fn health(aws: &Aws, check: &HealthCheck) -> Result<HealthAnswer> {
+    let start = Instant::now();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let left = check.timeout.saturating_sub(start.elapsed());
+        let patience = left.clamp(Duration::from_millis(500), Duration::from_secs(5));
+        let said = match http::get(&aws.http, &check.url, &check.headers, patience).await {
+            Ok(answer) if answer.status == 200 => {
+                return Ok(HealthAnswer {
+                    url: check.url.clone(),
+                    status: answer.status,
+                    seconds: start.elapsed().as_secs_f64(),
+                    tries,
+                });
+            }
+            Ok(answer) => format!("{}: {}", answer.status, answer.excerpt()),
+            Err(error) => format!("{error:#}"),
+        };
+        if start.elapsed() >= check.timeout {
+            return Err(Failure::new(
+                Exit::VerificationFailed,
+                format!("{} does not answer 200: {said}", check.url),
+            )
+            .hint("the tasks run; look at their log, the target group and the security groups")
+            .into());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_counts_with_its_children() {
+        let index = r#"{"manifests":[{"digest":"sha256:b"},{"digest":"sha256:c"}]}"#;
+        assert_eq!(accepted("sha256:a", Some(index)), ["sha256:a", "sha256:b", "sha256:c"]);
+        assert_eq!(accepted("sha256:a", Some(r#"{"layers":[]}"#)), ["sha256:a"]);
+        assert_eq!(accepted("sha256:a", None), ["sha256:a"]);
+    }
+}

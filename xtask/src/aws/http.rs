@@ -1,0 +1,73 @@
+//! One plain GET, for health URLs, through the HTTP client that the SDK has anyway.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::timeout::TimeoutConfig;
+
+/// What a URL answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// The beginning of the body, on one line.
+    pub fn excerpt(&self) -> String {
+        let line: Vec<&str> = self.body.split_whitespace().collect();
+        line.join(" ").chars().take(300).collect()
+    }
+}
+
+/// Asks a URL once. Any status is an answer; redirects are not followed.
+///
+/// # Errors
+/// It can not be reached, or does not answer in time.
+pub async fn get(
+    client: &SharedHttpClient,
+    url: &str,
+    headers: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<Answer> {
+    let headers = headers.clone();
+    let operation = Operation::builder()
+        .service_name("health")
+        .operation_name("GET")
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(client.clone())
+        .endpoint_url(url)
+        .no_auth()
+        .no_retry()
+        .sleep_impl(TokioSleep::new())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(patience).build())
+        .serializer(move |(): ()| {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_method("GET")?;
+            for (name, value) in &headers {
+                request.headers_mut().try_insert(name.clone(), value.clone())?;
+            }
+            Ok(request)
+        })
+        .deserializer::<_, std::convert::Infallible>(|response: &HttpResponse| {
+            Ok::<_, OrchestratorError<std::convert::Infallible>>(Answer {
+                status: response.status().as_u16(),
+                body: String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into(),
+            })
+        })
+        .build();
+    operation.invoke(()).await.map_err(|error| {
+        let text = DisplayErrorContext(&error).to_string();
+        anyhow!("{}", text.lines().next().unwrap_or_default())
+    })
+}

@@ -1,0 +1,156 @@
+//! AWS: clients for an environment, and what their errors mean to a user.
+
+pub mod cfn;
+pub mod http;
+pub mod logs;
+pub mod wire;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+
+use crate::config::Environment;
+use crate::exit::{Exit, Failure};
+
+/// The clients of one environment. They share connections and credentials.
+#[derive(Clone)]
+pub struct Aws {
+    /// What raw calls are made with.
+    pub config: SdkConfig,
+    /// Amazon ECR.
+    pub ecr: aws_sdk_ecr::Client,
+    /// Amazon ECS.
+    pub ecs: aws_sdk_ecs::Client,
+    /// Plain HTTP, for health URLs.
+    pub http: SharedHttpClient,
+}
+
+/// Makes the clients of an environment. Asks nobody anything.
+pub async fn connect(environment: &Environment) -> Aws {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(environment.region.clone()))
+        .http_client(http.clone())
+        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(Duration::from_secs(30))
+                .build(),
+        );
+    if let Some(url) = &environment.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(profile) = &environment.profile {
+        loader = loader.profile_name(profile);
+    }
+    if environment.made_up_credentials {
+        let made_up = Credentials::new(&environment.account, "made-up", None, None, "xtask.toml");
+        loader = loader.credentials_provider(SharedCredentialsProvider::new(made_up));
+    }
+    let config = loader.load().await;
+    Aws {
+        ecr: aws_sdk_ecr::Client::new(&config),
+        ecs: aws_sdk_ecs::Client::new(&config),
+        http,
+        config,
+    }
+}
+
+/// The account that the credentials belong to.
+///
+/// # Errors
+/// [`Exit::Prerequisite`]: no credentials, or AWS can not be reached.
+pub async fn account(aws: &Aws) -> Result<String> {
+    let sts = aws_sdk_sts::Client::new(&aws.config);
+    let identity = sts.get_caller_identity().send().await;
+    let identity = identity.map_err(|error| explain("sts:GetCallerIdentity", &error))?;
+    Ok(identity.account().unwrap_or_default().to_owned())
+}
+
+/// Turns an SDK error into one that says what to do.
+///
+/// `doing` is the call as IAM names it, such as `ecs:UpdateService`.
+pub fn explain<E, R>(doing: &str, error: &SdkError<E, R>) -> anyhow::Error
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+    R: std::fmt::Debug,
+{
+    let (exit, text, hint) = match error {
+        SdkError::ServiceError(service) => {
+            let meta = service.err().meta();
+            let code = meta.code().unwrap_or("an error without a code");
+            let text = match meta.message() {
+                Some(message) => format!("{code}: {message}"),
+                None => code.to_owned(),
+            };
+            let (exit, hint) = advice(doing, code);
+            (exit, text, hint)
+        }
+        SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => (
+            Exit::Prerequisite,
+            DisplayErrorContext(error).to_string(),
+            "there are no usable AWS credentials: sign in (`aws sso login`), or set `profile` in \
+             xtask.toml or AWS_PROFILE"
+                .to_owned(),
+        ),
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => (
+            Exit::Prerequisite,
+            DisplayErrorContext(error).to_string(),
+            "AWS can not be reached: check the network and `region`; for the local environment, \
+             `cargo xtask local up`"
+                .to_owned(),
+        ),
+        other => (
+            Exit::Unexpected,
+            DisplayErrorContext(other).to_string(),
+            "run it again with -vv; if it stays, it is a bug".to_owned(),
+        ),
+    };
+    Failure::new(exit, format!("{doing}: {}", first_line(&text))).hint(hint).into()
+}
+
+/// The exit code and the advice for an error code of AWS.
+fn advice(doing: &str, code: &str) -> (Exit, String) {
+    match code {
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedException" => (
+            Exit::Prerequisite,
+            format!("allow `{doing}` to this role; aws/README.md has the whole policy"),
+        ),
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            (Exit::Prerequisite, "the credentials expired: sign in again".into())
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException"
+        | "SignatureDoesNotMatch" | "IncompleteSignature" => (
+            Exit::Prerequisite,
+            "AWS does not know these credentials: check the profile and the keys".into(),
+        ),
+        "ClusterNotFoundException" | "ServiceNotFoundException" | "RepositoryNotFoundException"
+        | "ServiceNotActiveException" => (
+            Exit::Prerequisite,
+            "check the name in xtask.toml; `cargo xtask infra deploy` creates the stack".into(),
+        ),
+        "ThrottlingException" | "Throttling" | "RequestLimitExceeded" => (
+            Exit::Unexpected,
+            "AWS kept throttling after five tries: wait a minute and run it again".into(),
+        ),
+        _ => (Exit::Unexpected, "run it again with -vv to see every call".into()),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or(text)
+}

@@ -1,0 +1,262 @@
+//! What can be typed. The doc comments here are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Build a container image with Docker buildx, push it to Amazon ECR and roll it out on Amazon ECS.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Environment of xtask.toml: `[env.NAME]`
+    #[arg(long, global = true, env = "XTASK_ENV", value_name = "NAME")]
+    pub env: Option<String>,
+    /// Configuration file; without it, xtask.toml here or in a folder above
+    #[arg(long, global = true, env = "XTASK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What standard output carries: text to read, or one JSON object
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Colour on the terminal
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Say more: -v the commands that are run, -vv every call
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What standard output carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Text to read.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build the image and load it into the local image store, or push it
+    Build(BuildArgs),
+    /// Build, push, register the task definition, update the service, watch the rollout, verify
+    Deploy(DeployArgs),
+    /// Put the service back on an earlier revision, and watch that too
+    Rollback(RollbackArgs),
+    /// What runs, what is rolling out, is it healthy
+    Status,
+    /// Disk usage: builder cache and ECR repository, one table
+    Du(DuArgs),
+    /// Reclaim builder cache, and with --registry ECR cache and images that nothing uses
+    Prune(PruneArgs),
+    /// Check everything that a deploy needs; each finding comes with its fix
+    Doctor,
+    /// The CloudFormation stack
+    #[command(subcommand)]
+    Infra(InfraCommand),
+    /// The local stand-in for AWS, for the environment `local`
+    #[command(subcommand)]
+    Local(LocalCommand),
+    /// Print a shell's completion script
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of what changes something.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DryRun {
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How to build.
+#[derive(Args, Clone, Debug, Default)]
+pub struct HowToBuild {
+    /// Build every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Look for a newer base image
+    #[arg(long)]
+    pub pull: bool,
+    /// How the build's progress is shown
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub progress: Progress,
+}
+
+/// How a build's progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live on a terminal, else plain.
+    #[default]
+    Auto,
+    /// One line a step.
+    Plain,
+    /// Only the result.
+    Quiet,
+}
+
+/// Options of `build`.
+#[derive(Args, Debug)]
+pub struct BuildArgs {
+    /// Load the image into the local image store (the default)
+    #[arg(long, conflicts_with = "push")]
+    pub load: bool,
+    /// Push the image to the environment's repository
+    #[arg(long)]
+    pub push: bool,
+    /// Build up to this stage of the Dockerfile
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// A further tag; may be repeated
+    #[arg(long = "tag", short = 't', value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// How to build
+    #[command(flatten)]
+    pub how: HowToBuild,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Options of `deploy`.
+#[derive(Args, Debug)]
+pub struct DeployArgs {
+    /// Deploy what was already pushed, by its digest or tag, and build nothing
+    #[arg(long, value_name = "DIGEST|TAG", conflicts_with_all = ["no_cache", "pull"])]
+    pub image: Option<String>,
+    /// Roll out also when nothing changed
+    #[arg(long)]
+    pub force: bool,
+    /// What to do when another deployment is under way
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub if_busy: IfBusy,
+    /// Leave the new revision in place when the rollout or a check fails
+    #[arg(long)]
+    pub no_rollback: bool,
+    /// How to build
+    #[command(flatten)]
+    pub how: HowToBuild,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// What to do when another deployment is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum IfBusy {
+    /// Wait for it to end.
+    #[default]
+    Wait,
+    /// Take its place.
+    Supersede,
+    /// Stop here.
+    Abort,
+}
+
+/// Options of `rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// The revision to go back to; without it, the one that ran before
+    #[arg(long, value_name = "REVISION")]
+    pub to: Option<u64>,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Options of `du`.
+#[derive(Args, Debug)]
+pub struct DuArgs {
+    /// Only the builder's cache: asks nothing of AWS
+    #[arg(long)]
+    pub builder_only: bool,
+}
+
+/// Options of `prune`.
+#[derive(Args, Debug)]
+pub struct PruneArgs {
+    /// Also what is shared or was used lately: the whole builder cache
+    #[arg(long)]
+    pub all: bool,
+    /// Only what was not used for this long, such as 36h or 7d
+    #[arg(long, value_name = "AGE")]
+    pub older_than: Option<String>,
+    /// Keep this much of the builder cache, such as 2GB
+    #[arg(long, visible_alias = "max-used-space", value_name = "SIZE")]
+    pub keep_storage: Option<String>,
+    /// Also the ECR repository: its cache tag, and untagged images that nothing uses
+    #[arg(long)]
+    pub registry: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// What to do with the stack.
+#[derive(Debug, Subcommand)]
+pub enum InfraCommand {
+    /// What a deploy of the stack would change
+    Diff,
+    /// Create or update the stack
+    Deploy {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        /// Show, do nothing
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// The stack's outputs
+    Outputs,
+}
+
+/// What to do with the local stand-in for AWS.
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// Start it: emulator, base image, stack
+    Up,
+    /// Stop it, and remove what it started
+    Down,
+    /// What of it runs
+    Status,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,104 @@
+//! `cargo xtask build`
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::prepare::{self, Wanted};
+use crate::apply::{self, Context, Done};
+use crate::aws;
+use crate::cli::BuildArgs;
+use crate::config::Config;
+use crate::event::Event;
+use crate::exit::Exit;
+use crate::observe::preflight::{for_build, for_registry, well};
+use crate::plan::build::Output;
+use crate::plan::deploy::Plan;
+use crate::progress::BuildReport;
+use crate::ui::{Ui, human_bytes, human_seconds};
+
+/// What `build` reports.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report<'a> {
+    image: &'a [String],
+    digest: &'a str,
+    /// In bytes: compressed when it was pushed, else as the image store counts.
+    size: Option<u64>,
+    pushed: bool,
+    seconds: f64,
+    build: &'a BuildReport,
+}
+
+/// Builds the image.
+///
+/// # Errors
+/// Something is missing, or the build or the push fails.
+pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
+    ui.progress(args.how.progress);
+    let output = if args.push { Output::Push } else { Output::Load };
+    let environment = if args.push { Some(config.environment()?) } else { config.env.as_ref() };
+    let connected = match environment {
+        Some(environment) => Some((aws::connect(environment).await, environment)),
+        None => None,
+    };
+    let registry = async {
+        match &connected {
+            Some((aws, environment)) => Some(for_registry(aws, environment).await),
+            None => None,
+        }
+    };
+    let ((mut checks, facts), registry) = tokio::join!(for_build(config), registry);
+    let (registry_checks, registry) = registry.unwrap_or_default();
+    if args.push {
+        checks.extend(registry_checks);
+    } else if let Err(error) = well(registry_checks) {
+        // A build for this machine does not need the registry; it is only slower.
+        let text = format!("building without the registry cache: {error:#}");
+        ui.emit(&Event::Warning { text, hint: None });
+    }
+    well(checks)?;
+    let facts = facts.context("all checks are well, and there are no facts")?;
+
+    let scratch = tempfile::tempdir()?;
+    let metadata_file = scratch.path().join("metadata.json");
+    let wanted = Wanted {
+        output,
+        registry: connected.as_ref().map(|(_, environment)| *environment).zip(registry.as_ref()),
+        target: args.target.as_deref(),
+        tags: &args.tags,
+        how: &args.how,
+        metadata_file: &metadata_file,
+    };
+    let plan = Plan { steps: prepare::steps(config, &facts, &wanted) };
+    if args.dry.dry_run {
+        return ui.dry_run(&plan);
+    }
+    let context = Context {
+        ui,
+        config,
+        aws: connected.as_ref().map(|(aws, environment)| (aws, *environment)),
+    };
+    let mut done = Done::default();
+    apply::apply(&context, &plan, &mut done).await?;
+    let built = done.built.context("a plan that builds ended without a build")?;
+    let report = Report {
+        image: &built.names,
+        digest: &built.digest,
+        size: built.size,
+        pushed: built.pushed.is_some(),
+        seconds: built.seconds,
+        build: &built.report,
+    };
+    ui.github(&[("image", &built.names[0]), ("digest", &built.digest)], "")?;
+    ui.result(&report, || {
+        let size = built.size.map_or("unknown".to_owned(), human_bytes);
+        let mut lines = built.table();
+        lines.push(String::new());
+        lines.push(format!("image   {}", built.names.join("\n        ")));
+        lines.push(format!("digest  {}", built.digest));
+        lines.push(format!("size    {size}"));
+        lines.push(format!("time    {}", human_seconds(built.seconds)));
+        lines.join("\n")
+    })?;
+    Ok(Exit::Success)
+}

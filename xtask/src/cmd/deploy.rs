@@ -1,0 +1,98 @@
+//! `cargo xtask deploy`
+
+use anyhow::{Context as _, Result};
+
+use super::prepare::{self, Wanted};
+use crate::apply::{self, Context, Done};
+use crate::aws;
+use crate::cli::DeployArgs;
+use crate::config::Config;
+use crate::exit::{Exit, exit_of};
+use crate::observe::ecr::existing_image;
+use crate::observe::preflight::{for_build, for_registry, for_rollout, well};
+use crate::plan::build::Output;
+use crate::plan::deploy::{self, ImageRef, Plan, Rollout, TaskChange};
+use crate::report::DeployReport;
+use crate::ui::Ui;
+
+/// Builds, pushes, updates, watches, verifies.
+///
+/// # Errors
+/// Something is missing, or a step fails; what was done is reported all the same.
+pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
+    ui.progress(args.how.progress);
+    let environment = config.environment()?;
+    let aws = aws::connect(environment).await;
+    let building = async {
+        match &args.image {
+            None => for_build(config).await,
+            Some(_) => (Vec::new(), None),
+        }
+    };
+    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) = tokio::join!(
+        building,
+        for_registry(&aws, environment),
+        for_rollout(&aws, environment)
+    );
+    checks.extend(more.into_iter().chain(rollout_checks));
+    well(checks)?;
+    let rollout = rollout.context("all checks are well, and there are no facts")?;
+
+    let scratch = tempfile::tempdir()?;
+    let metadata_file = scratch.path().join("metadata.json");
+    let mut steps = Vec::new();
+    let image = match (&args.image, &build, &registry) {
+        (Some(reference), ..) => {
+            let found = existing_image(&aws, environment, reference).await?;
+            ImageRef::Known(format!("{}@{}", environment.image(), found.digest))
+        }
+        (None, Some(build), Some(registry)) => {
+            let wanted = Wanted {
+                output: Output::Push,
+                registry: Some((environment, registry)),
+                target: None,
+                tags: &[],
+                how: &args.how,
+                metadata_file: &metadata_file,
+            };
+            steps = prepare::steps(config, build, &wanted);
+            ImageRef::Pushed(environment.image())
+        }
+        _ => anyhow::bail!("all checks are well, and there are no facts"),
+    };
+    let change = TaskChange::Next {
+        container: environment.container.clone(),
+        image,
+        environment: environment.environment.clone(),
+        secrets: environment.secrets.clone(),
+    };
+    let services: Vec<_> =
+        rollout.services.iter().map(|service| (service.name.clone(), service.desired)).collect();
+    steps.extend(deploy::rollout(&Rollout {
+        cluster: &environment.cluster,
+        services: &services,
+        desired_count: environment.desired_count,
+        change: &change,
+        if_busy: args.if_busy,
+        force: args.force,
+        deadline: environment.deadline,
+        health: rollout.health,
+    }));
+    let plan = Plan { steps };
+    if args.dry.dry_run {
+        return ui.dry_run(&plan);
+    }
+    let context = Context { ui, config, aws: Some((&aws, environment)) };
+    let mut done = Done::default();
+    let mut result = apply::apply(&context, &plan, &mut done).await;
+    if let Err(error) = result {
+        result = Err(if args.no_rollback {
+            error
+        } else {
+            apply::recover::put_back(&context, &done, error).await
+        });
+    }
+    let exit = result.as_ref().map_or_else(exit_of, |()| Exit::Success);
+    DeployReport::new(environment, &done, exit).show(ui)?;
+    result.map(|()| Exit::Success)
+}

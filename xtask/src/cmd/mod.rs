@@ -1,0 +1,52 @@
+//! One file a command: observe, plan, apply.
+
+mod build;
+mod deploy;
+mod doctor;
+mod du;
+mod infra;
+mod local;
+mod prepare;
+mod prune;
+mod rollback;
+mod status;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, InfraCommand, LocalCommand};
+use crate::config;
+use crate::exit::Exit;
+use crate::ui::Ui;
+
+/// Runs what was typed.
+///
+/// # Errors
+/// Whatever stops the command.
+pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
+    if let Command::Completions { shell } = &cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "cargo-xtask", &mut script);
+        ui.raw(&script)?;
+        return Ok(Exit::Success);
+    }
+    let config = config::load(cli.global.config.as_deref(), cli.global.env.as_deref())?;
+    match &cli.command {
+        Command::Build(args) => build::run(ui, &config, args).await,
+        Command::Deploy(args) => deploy::run(ui, &config, args).await,
+        Command::Rollback(args) => rollback::run(ui, &config, args).await,
+        Command::Status => status::run(ui, &config).await,
+        Command::Du(args) => du::run(ui, &config, args).await,
+        Command::Prune(args) => prune::run(ui, &config, args).await,
+        Command::Doctor => doctor::run(ui, &config).await,
+        Command::Infra(InfraCommand::Diff) => infra::diff(ui, &config).await,
+        Command::Infra(InfraCommand::Deploy { yes, dry }) => {
+            infra::deploy(ui, &config, *yes, dry.dry_run).await
+        }
+        Command::Infra(InfraCommand::Outputs) => infra::outputs(ui, &config).await,
+        Command::Local(LocalCommand::Up) => local::up(ui, &config).await,
+        Command::Local(LocalCommand::Down) => local::down(ui, &config).await,
+        Command::Local(LocalCommand::Status) => local::status(ui, &config).await,
+        Command::Completions { .. } => Ok(Exit::Success),
+    }
+}

@@ -1,0 +1,386 @@
+//! The shape of `xtask.toml`, key by key. Unknown keys are errors.
+//!
+//! What the values mean, and which of them apply to one environment, is the business of
+//! the parent module; here they are only read.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct File {
+    /// The environment that is meant when none is named.
+    pub default_env: Option<String>,
+    /// What to build.
+    pub image: Image,
+    /// What builds it.
+    #[serde(default)]
+    pub builder: Builder,
+    /// Where the build cache is kept between machines.
+    #[serde(default)]
+    pub cache: Cache,
+    /// What to keep when pruning.
+    #[serde(default)]
+    pub prune: Prune,
+    /// Where to deploy it: one section an environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, Env>,
+}
+
+/// `[image]`: what to build.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Image {
+    /// The name in the local image store.
+    pub name: String,
+    /// The build context, relative to this file.
+    #[serde(default = "here")]
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    #[serde(default = "dockerfile")]
+    pub dockerfile: String,
+    /// The stage to build; without it, the last.
+    pub target: Option<String>,
+    /// Platforms such as `linux/amd64`.
+    #[serde(default = "platforms")]
+    pub platforms: Vec<String>,
+    /// Tags that move with every push, besides `git-<commit>`.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The build argument that receives the commit.
+    pub commit_arg: Option<String>,
+    /// Seconds since 1970 that BuildKit clamps timestamps to. A constant, so that
+    /// an unchanged layer keeps its digest.
+    pub source_date_epoch: Option<u64>,
+    /// Compression of pushed layers.
+    #[serde(default)]
+    pub compression: Compression,
+    /// Build arguments.
+    #[serde(default)]
+    pub args: BTreeMap<String, Value>,
+    /// Build secrets: mounted while a step runs, and in no layer.
+    #[serde(default)]
+    pub secrets: Vec<BuildSecret>,
+}
+
+fn here() -> String {
+    ".".into()
+}
+fn dockerfile() -> String {
+    "Dockerfile".into()
+}
+fn platforms() -> Vec<String> {
+    vec!["linux/amd64".into()]
+}
+
+/// Compression of pushed layers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// What every registry and engine reads.
+    #[default]
+    Gzip,
+    /// Faster to unpack; Fargate reads it since platform version 1.4.
+    Zstd,
+}
+
+impl Compression {
+    /// The name that BuildKit uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// A value that stands in the file, or is found when it is needed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Value {
+    /// As it stands.
+    Literal(String),
+    /// From the environment or `.env`.
+    Env(FromEnv),
+    /// The first of these images that the local image store has.
+    LocalImage(FromLocalImage),
+}
+
+/// `{ env = "NAME", default = "…" }`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct FromEnv {
+    /// The variable.
+    pub env: String,
+    /// Its value where it is not set.
+    pub default: Option<String>,
+}
+
+/// `{ local-image = ["…", "…"] }`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FromLocalImage {
+    /// Image names, the preferred one first.
+    pub local_image: Vec<String>,
+}
+
+/// A build secret, by reference.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildSecret {
+    /// The id that the Dockerfile mounts.
+    pub id: String,
+    /// The file that holds it.
+    pub file: Option<Value>,
+    /// The environment variable that holds it.
+    pub env: Option<String>,
+    /// Whether the build goes on without it.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// `[builder]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Builder {
+    /// The builder's name. The `docker` driver has one builder a context, named as that.
+    pub name: Option<String>,
+    /// What runs BuildKit.
+    #[serde(default)]
+    pub driver: Driver,
+    /// Options of the driver, such as `network=host`.
+    #[serde(default)]
+    pub driver_options: Vec<String>,
+    /// The address of a `remote` builder.
+    pub endpoint: Option<String>,
+}
+
+/// What runs BuildKit.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// The Docker Engine itself.
+    #[default]
+    Docker,
+    /// A container.
+    DockerContainer,
+    /// A BuildKit that runs elsewhere.
+    Remote,
+    /// Pods.
+    Kubernetes,
+}
+
+impl Driver {
+    /// The name that buildx uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::DockerContainer => "docker-container",
+            Self::Remote => "remote",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
+/// `[cache]`: the registry cache.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Cache {
+    /// The tag of the cache manifest; empty for no registry cache.
+    pub tag: String,
+    /// The repository, where it is not the image's own (an immutable one can not move the tag).
+    pub repository: Option<String>,
+    /// `max` caches every stage, `min` only what is in the image.
+    pub mode: CacheMode,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { tag: "buildcache".into(), repository: None, mode: CacheMode::Max }
+    }
+}
+
+/// What a cache export holds.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// Every stage.
+    Max,
+    /// What is in the image.
+    Min,
+}
+
+impl CacheMode {
+    /// The name that BuildKit uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Max => "max",
+            Self::Min => "min",
+        }
+    }
+}
+
+/// `[prune]`: what stays.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Prune {
+    /// Task definition revisions of a family whose images stay.
+    pub keep_revisions: usize,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { keep_revisions: 10 }
+    }
+}
+
+/// `[env.NAME]`: where to deploy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Env {
+    /// The AWS account, twelve digits. Another one is refused.
+    pub account: String,
+    /// The AWS region.
+    pub region: String,
+    /// A profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// An endpoint for every AWS service, such as an emulator's.
+    pub endpoint_url: Option<String>,
+    /// Sign with made-up credentials; only for an endpoint on this machine.
+    #[serde(default)]
+    pub made_up_credentials: bool,
+    /// The ECR repository.
+    pub repository: String,
+    /// The registry's host, where it is not ECR's own.
+    pub registry: Option<String>,
+    /// The ECS cluster.
+    pub cluster: String,
+    /// The ECS services that run the image.
+    pub services: Vec<String>,
+    /// The container of the task definition whose image is replaced.
+    pub container: String,
+    /// Tasks to start on a first deployment, when the service has none.
+    #[serde(default = "one")]
+    pub desired_count: u32,
+    /// How long a rollout may take, such as `15m`.
+    #[serde(default = "deadline")]
+    pub deadline: String,
+    /// The URL that has to answer afterwards.
+    pub health: Option<Health>,
+    /// Environment variables that the task definition has to have.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Value>,
+    /// Secrets that the task definition has to have, by reference (ARN).
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// Build arguments, over those of `[image.args]`.
+    #[serde(default)]
+    pub args: BTreeMap<String, Value>,
+    /// Build secrets, besides those of `[image]`.
+    #[serde(default)]
+    pub build_secrets: Vec<BuildSecret>,
+    /// Overrides `[builder]`.
+    pub builder: Option<Builder>,
+    /// Overrides `[cache]`.
+    pub cache: Option<Cache>,
+    /// The CloudFormation stack.
+    pub infra: Option<Infra>,
+    /// The emulator that stands in for AWS.
+    pub emulator: Option<Emulator>,
+}
+
+fn one() -> u32 {
+    1
+}
+fn deadline() -> String {
+    "15m".into()
+}
+
+/// `[env.NAME.health]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Health {
+    /// The URL.
+    pub url: Option<String>,
+    /// The output of the stack that holds the URL.
+    pub stack_output: Option<String>,
+    /// Request headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// How long it may take to answer 200, such as `60s`.
+    #[serde(default = "health_timeout")]
+    pub timeout: String,
+}
+
+fn health_timeout() -> String {
+    "60s".into()
+}
+
+/// `[env.NAME.infra]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Infra {
+    /// The stack's name.
+    pub stack: String,
+    /// The template, relative to this file.
+    pub template: String,
+    /// Parameters of the template.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Value>,
+    /// The parameter that takes the image that runs now.
+    pub image_parameter: Option<String>,
+}
+
+/// `[env.NAME.emulator]`: the local stand-in for AWS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Emulator {
+    /// The version of MiniStack.
+    pub version: String,
+    /// The official base image, pulled where a registry can be reached.
+    pub base_image: Option<BaseImage>,
+    /// Processes that run beside the emulator, such as stand-ins of other services.
+    #[serde(default)]
+    pub companions: Vec<Companion>,
+    /// Values for the keys of a secret of the stack, made up where they are missing.
+    #[serde(default)]
+    pub made_up_secrets: Vec<String>,
+    /// Something to try afterwards: a request to the service.
+    pub example: Option<Example>,
+}
+
+/// A base image for machines that reach no registry.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BaseImage {
+    /// The official image.
+    pub official: String,
+    /// The name of the one that is made here.
+    pub made: String,
+    /// The script that makes it; it gets the name as its argument.
+    pub script: String,
+}
+
+/// A process beside the emulator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Companion {
+    /// Its name.
+    pub name: String,
+    /// The command, run in the project's root.
+    pub command: Vec<String>,
+    /// The address that it listens on when it is ready, such as `127.0.0.1:5080`.
+    pub listens: String,
+}
+
+/// A request to try.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Example {
+    /// The path, below the service's URL.
+    pub path: String,
+    /// The JSON that is posted.
+    pub json: String,
+}

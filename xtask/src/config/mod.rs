@@ -1,0 +1,267 @@
+//! `xtask.toml`, `.env` and the environment, turned once into what is meant.
+//!
+//! [`load`] finds the file, reads it, picks the environment and checks every value that
+//! can be checked without asking anybody. Every error names the file and the key.
+
+pub mod dotenv;
+pub mod file;
+mod resolve;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::exit::{Exit, Failure};
+pub use file::{Builder, Cache, Compression, Driver, Emulator, Image, Infra, Prune};
+
+/// What is meant: the project, and one environment of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of `xtask.toml`; paths in it are relative to this.
+    pub root: PathBuf,
+    /// The file itself, for messages.
+    pub path: PathBuf,
+    /// What to build.
+    pub image: Image,
+    /// What builds it.
+    pub builder: Builder,
+    /// Where the build cache is kept.
+    pub cache: Cache,
+    /// What stays when pruning.
+    pub prune: Prune,
+    /// Build arguments.
+    pub args: BTreeMap<String, Arg>,
+    /// Build secrets that are there.
+    pub build_secrets: Vec<Secret>,
+    /// Where to deploy; `None` when no environment was named and none is the default.
+    pub env: Option<Environment>,
+}
+
+/// A build argument's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// Known.
+    Text(String),
+    /// The first of these images that the local image store has.
+    LocalImage(Vec<String>),
+}
+
+/// A build secret, by reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// The id that the Dockerfile mounts.
+    pub id: String,
+    /// Where BuildKit finds it.
+    pub source: SecretSource,
+}
+
+/// Where BuildKit finds a build secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a file.
+    File(String),
+    /// In an environment variable of the `docker` process; the value may come from `.env`.
+    Env(String, Hidden),
+}
+
+/// Text that no `Debug` shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+/// One `[env.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// The AWS account.
+    pub account: String,
+    /// The AWS region.
+    pub region: String,
+    /// A profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// An endpoint for every AWS service.
+    pub endpoint_url: Option<String>,
+    /// Sign with made-up credentials.
+    pub made_up_credentials: bool,
+    /// The ECR repository.
+    pub repository: String,
+    /// The registry's host.
+    pub registry: String,
+    /// The ECS cluster.
+    pub cluster: String,
+    /// The ECS services.
+    pub services: Vec<String>,
+    /// The container whose image is replaced.
+    pub container: String,
+    /// Tasks to start on a first deployment.
+    pub desired_count: u32,
+    /// How long a rollout may take.
+    pub deadline: Duration,
+    /// What has to answer afterwards.
+    pub health: Option<Health>,
+    /// Environment variables of the container.
+    pub environment: BTreeMap<String, String>,
+    /// Secrets of the container, by reference.
+    pub secrets: BTreeMap<String, String>,
+    /// The stack.
+    pub infra: Option<Stack>,
+    /// The emulator.
+    pub emulator: Option<Emulator>,
+}
+
+impl Environment {
+    /// The image's name in the registry, without tag or digest.
+    pub fn image(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+}
+
+/// What has to answer after a deployment.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Where.
+    pub url: HealthUrl,
+    /// Request headers.
+    pub headers: BTreeMap<String, String>,
+    /// How long it may take to answer 200.
+    pub timeout: Duration,
+}
+
+/// Where the health URL comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthUrl {
+    /// The configuration.
+    Fixed(String),
+    /// An output of the stack.
+    StackOutput(String),
+}
+
+/// The CloudFormation stack of an environment.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// As it stands in the file.
+    pub file: Infra,
+    /// The parameters' values.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// The environment that the command is for.
+    ///
+    /// # Errors
+    /// None was named, and there is no default.
+    pub fn environment(&self) -> Result<&Environment> {
+        self.env.as_ref().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no environment is named")
+                .hint("add `--env NAME`, or `default-env = \"NAME\"` at the top of xtask.toml")
+                .into()
+        })
+    }
+}
+
+/// Finds and reads the configuration for an environment.
+///
+/// `explicit` is what `--config` says; `env` what `--env` says.
+///
+/// # Errors
+/// [`Exit::Usage`]: no file, a wrong key or value, an unknown environment.
+pub fn load(explicit: Option<&Path>, env: Option<&str>) -> Result<Config> {
+    let path = match explicit {
+        Some(path) => std::path::absolute(path)?,
+        None => find(&std::env::current_dir()?)?,
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("{}: {error}", path.display()))
+            .hint("name another file with `--config FILE`")
+    })?;
+    let file = parse(&text, &path)?;
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let dotenv_path = root.join(".env");
+    let dotenv = match std::fs::read_to_string(&dotenv_path) {
+        Ok(text) => dotenv::parse(&text).map_err(|error| {
+            Failure::new(Exit::Usage, format!("{}: {error}", dotenv_path.display()))
+                .hint("write one NAME=value a line")
+        })?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+        Err(error) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("{}: {error}", dotenv_path.display()),
+            )
+            .into());
+        }
+    };
+    let lookup = |name: &str| std::env::var(name).ok().or_else(|| dotenv.get(name).cloned());
+    resolve::resolve(file, &root, &path, env, &lookup)
+}
+
+fn find(from: &Path) -> Result<PathBuf> {
+    let found = from.ancestors().map(|dir| dir.join("xtask.toml")).find(|path| path.is_file());
+    Ok(found.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("no xtask.toml in {} or a folder above", from.display()),
+        )
+        .hint("go to the project's folder, or name the file with `--config FILE`")
+    })?)
+}
+
+/// Reads the text of an `xtask.toml`.
+fn parse(text: &str, path: &Path) -> Result<file::File> {
+    Ok(toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or(String::new(), |span| {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!(":{line}:{column}")
+        });
+        Failure::new(Exit::Usage, format!("{}{place}: {}", path.display(), error.message()))
+            .hint("docs/guide.md lists every key of xtask.toml")
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(text: &str) -> String {
+        let error = parse(text, Path::new("xtask.toml")).map(|_| ()).unwrap_err();
+        assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_line_and_column() {
+        let error = error_of("[image]\nname = \"x\"\nplatfrom = \"y\"\n");
+        assert!(error.starts_with("xtask.toml:3:1: unknown field `platfrom`"), "{error}");
+        assert!(error.contains("`platforms`"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_type_and_a_syntax_error_are_named_with_line_and_column() {
+        assert!(error_of("[image]\nname = 3\n").starts_with("xtask.toml:2:8: "));
+        assert!(error_of("[image]\nname = \n").starts_with("xtask.toml:2:8: "));
+    }
+
+    #[test]
+    fn the_file_of_this_repository_is_read_for_every_environment() {
+        let text = include_str!("../../../xtask.toml");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let path = root.join("xtask.toml");
+        let names: Vec<_> = parse(text, &path).unwrap().env.into_keys().collect();
+        assert!(names.iter().any(|name| name == "local"), "{names:?}");
+        for name in names {
+            let file = parse(text, &path).unwrap();
+            let config = resolve::resolve(file, root, &path, Some(&name), &|_| Some("x".into()));
+            assert_eq!(config.unwrap().env.unwrap().name, name);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Exit codes, and the error that carries one.
+//!
+//! Scripts and CI tell outcomes apart by these numbers; they never change
+//! meaning. The same table is in `docs/guide.md`, and a test compares the two.
+
+use std::fmt;
+
+/// What the process's exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing had to be done.
+    Success = 0,
+    /// A bug, or something nobody thought of.
+    Unexpected = 1,
+    /// The command line, `xtask.toml` or a value that it refers to is wrong.
+    Usage = 2,
+    /// An engine, buildx, credentials, a cluster, service or repository is missing.
+    Prerequisite = 3,
+    /// The image could not be built.
+    BuildFailed = 4,
+    /// The image was built and could not be pushed.
+    PushFailed = 5,
+    /// The rollout failed, and the service is back on its earlier revision.
+    RolledBack = 6,
+    /// The rollout failed, and the service was not put back.
+    RolloutFailed = 7,
+    /// Another deployment took this one's place.
+    Superseded = 8,
+    /// The deadline passed; the rollout goes on.
+    DeadlinePassed = 9,
+    /// What runs is not what was pushed, or the health URL does not answer.
+    VerificationFailed = 10,
+    /// Ctrl-C or SIGTERM.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every code with its meaning, in the words of the user guide.
+    pub const TABLE: [(Self, &'static str); 12] = [
+        (Self::Success, "success, also `unchanged`"),
+        (Self::Unexpected, "unexpected: a bug or something nobody thought of"),
+        (Self::Usage, "usage or configuration"),
+        (
+            Self::Prerequisite,
+            "a prerequisite is missing: engine, buildx, credentials, cluster, service, repository",
+        ),
+        (Self::BuildFailed, "the build failed"),
+        (Self::PushFailed, "the push failed"),
+        (Self::RolledBack, "the rollout failed, and ECS or we rolled it back"),
+        (Self::RolloutFailed, "the rollout failed and was not rolled back"),
+        (Self::Superseded, "superseded by another deployment"),
+        (Self::DeadlinePassed, "deadline passed, still rolling out"),
+        (
+            Self::VerificationFailed,
+            "verification failed: what runs is not what was pushed, or the health URL does not answer",
+        ),
+        (Self::Interrupted, "interrupted"),
+    ];
+
+    /// The number that the process ends with.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An expected failure: what is wrong and where, what to do next, and the exit code.
+///
+/// Anything that is not a `Failure` ends as [`Exit::Unexpected`].
+#[derive(Debug)]
+pub struct Failure {
+    /// Which exit code it ends with.
+    pub exit: Exit,
+    /// What is wrong, and where. No trailing dot.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that says what is wrong.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code that an error ends with.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    error.downcast_ref::<Failure>().map_or(Exit::Unexpected, |failure| failure.exit)
+}
+
+/// The advice that an error carries.
+pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Failure>().and_then(|failure| failure.hint.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn the_code_survives_added_context() {
+        let error = anyhow::Result::<()>::Err(Failure::new(Exit::PushFailed, "no").hint("go").into())
+            .context("while pushing")
+            .unwrap_err();
+        assert_eq!(exit_of(&error), Exit::PushFailed);
+        assert_eq!(hint_of(&error), Some("go"));
+        assert_eq!(format!("{error:#}"), "while pushing: no");
+    }
+
+    #[test]
+    fn the_guide_has_the_same_table() {
+        let guide = include_str!("../../docs/guide.md");
+        for (exit, meaning) in Exit::TABLE {
+            let row = format!("| {} | {meaning} |", exit.code());
+            assert!(guide.contains(&row), "docs/guide.md lacks the row: {row}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The ECR repository.
+
+use anyhow::Result;
+use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use serde::Serialize;
+
+use crate::aws::{Aws, explain};
+use crate::config::Environment;
+use crate::exit::{Exit, Failure};
+
+/// The repository, when it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RepositoryFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub exists: bool,
+    /// Whether a tag can move to another image.
+    pub tags_move: bool,
+}
+
+/// Looks for the repository.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn repository(aws: &Aws, environment: &Environment) -> Result<RepositoryFacts> {
+    let name = environment.repository.clone();
+    let answer = aws.ecr.describe_repositories().repository_names(&name).send().await;
+    match answer {
+        Ok(answer) => {
+            let found = answer.repositories().first();
+            let tags_move = found.is_none_or(|repository| {
+                repository.image_tag_mutability() != Some(&ImageTagMutability::Immutable)
+            });
+            Ok(RepositoryFacts { name, exists: found.is_some(), tags_move })
+        }
+        Err(error)
+            if error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception()) =>
+        {
+            Ok(RepositoryFacts { name, exists: false, tags_move: true })
+        }
+        Err(error) => Err(explain("ecr:DescribeRepositories", &error)),
+    }
+}
+
+/// An image in the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageFacts {
+    /// Its digest: of the index, when it is one.
+    pub digest: String,
+    /// The manifest, as it was pushed.
+    #[serde(skip)]
+    pub manifest: String,
+}
+
+/// Looks for an image by its digest or tag; `None` when it is not there.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn image(
+    aws: &Aws,
+    environment: &Environment,
+    reference: &str,
+) -> Result<Option<ImageFacts>> {
+    let id = ImageIdentifier::builder();
+    let id = if reference.starts_with("sha256:") {
+        id.image_digest(reference)
+    } else {
+        id.image_tag(reference)
+    };
+    let answer = aws
+        .ecr
+        .batch_get_image()
+        .repository_name(&environment.repository)
+        .image_ids(id.build())
+        .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()))
+        .send()
+        .await
+        .map_err(|error| explain("ecr:BatchGetImage", &error))?;
+    Ok(answer.images().first().and_then(|image| {
+        Some(ImageFacts {
+            digest: image.image_id()?.image_digest()?.to_owned(),
+            manifest: image.image_manifest().unwrap_or_default().to_owned(),
+        })
+    }))
+}
+
+/// What `BatchGetImage` may answer with. Without this ECR converts to Docker's schema 2.
+///
+/// Source: Amazon ECR API reference, `BatchGetImage`, `acceptedMediaTypes`.
+const MEDIA_TYPES: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+/// As [`image`], and it has to be there.
+///
+/// # Errors
+/// [`Exit::Prerequisite`] when it is not there.
+pub async fn existing_image(
+    aws: &Aws,
+    environment: &Environment,
+    reference: &str,
+) -> Result<ImageFacts> {
+    image(aws, environment, reference).await?.ok_or_else(|| {
+        Failure::new(
+            Exit::Prerequisite,
+            format!("the repository `{}` has no image `{reference}`", environment.repository),
+        )
+        .hint("`cargo xtask du` lists its images; `cargo xtask build --push` pushes one")
+        .into()
+    })
+}

@@ -1,0 +1,160 @@
+//! The build: one `docker buildx build` command.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use super::argv::Argv;
+use crate::config::{Cache, Config, SecretSource};
+
+/// Where the image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Into the local image store.
+    Load,
+    /// To the registry.
+    Push,
+}
+
+/// Where the cache is read from and written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRef {
+    /// `registry/repository:tag`.
+    pub reference: String,
+    /// How it is written; `None` when the builder can not export.
+    pub export: Option<Cache>,
+}
+
+/// What the command depends on besides the configuration.
+pub struct Inputs<'a> {
+    /// The builder's name.
+    pub builder: &'a str,
+    /// Build arguments with every reference resolved.
+    pub args: &'a BTreeMap<String, String>,
+    /// The commit, for the build argument that receives it.
+    pub version: Option<&'a str>,
+    /// Full names of the image, with tags.
+    pub names: &'a [String],
+    /// Where the image goes.
+    pub output: Output,
+    /// The registry cache.
+    pub cache: Option<&'a CacheRef>,
+    /// A stage, over the configured one.
+    pub target: Option<&'a str>,
+    /// Build every step again.
+    pub no_cache: bool,
+    /// Look for a newer base image.
+    pub pull: bool,
+    /// Where BuildKit writes the digest.
+    pub metadata_file: &'a Path,
+}
+
+/// A build, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// The command.
+    pub argv: Argv,
+    /// Where the image goes.
+    pub output: Output,
+    /// Its full names.
+    pub names: Vec<String>,
+    /// Variables that hold build secrets, to be set for the command and never shown.
+    pub secret_variables: Vec<(String, crate::config::Hidden)>,
+    /// Where BuildKit writes the digest.
+    pub metadata_file: std::path::PathBuf,
+}
+
+impl fmt::Display for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.argv.fmt(f)
+    }
+}
+
+/// The command that builds.
+pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
+    let image = &config.image;
+    let mut argv = Argv::docker(["buildx", "build"])
+        .flag("--builder", inputs.builder)
+        .flag("--progress", "rawjson")
+        .flag("--platform", image.platforms.join(","))
+        .flag("--file", config.root.join(&image.context).join(&image.dockerfile).display().to_string())
+        .flag("--metadata-file", inputs.metadata_file.display().to_string())
+        // The attestation would make the image an index whose digest is new with every build.
+        .arg("--provenance=false");
+    if let Some(target) = inputs.target.or(image.target.as_deref()) {
+        argv = argv.flag("--target", target);
+    }
+    for (name, value) in inputs.args {
+        argv = argv.flag("--build-arg", format!("{name}={value}"));
+    }
+    if let (Some(name), Some(version)) = (&image.commit_arg, inputs.version) {
+        argv = argv.flag("--build-arg", format!("{name}={version}"));
+    }
+    let mut secret_variables = Vec::new();
+    for secret in &config.build_secrets {
+        argv = match &secret.source {
+            SecretSource::File(path) => {
+                argv.flag("--secret", format!("id={},src={path}", secret.id))
+            }
+            SecretSource::Env(name, value) => {
+                secret_variables.push((name.clone(), value.clone()));
+                argv.flag("--secret", format!("id={},env={name}", secret.id))
+            }
+        };
+    }
+    if let Some(cache) = inputs.cache {
+        argv = cache_flags(argv, cache, inputs.no_cache);
+    }
+    for (flag, on) in [("--no-cache", inputs.no_cache), ("--pull", inputs.pull)] {
+        if on {
+            argv = argv.arg(flag);
+        }
+    }
+    for name in inputs.names {
+        argv = argv.flag("--tag", name);
+    }
+    argv = match inputs.output {
+        Output::Load => argv.arg("--load"),
+        Output::Push => argv.flag("--output", push_output(config)),
+    };
+    if let Some(epoch) = image.source_date_epoch {
+        argv = argv.env("SOURCE_DATE_EPOCH", epoch.to_string());
+    }
+    argv = argv.arg(config.root.join(&image.context).display().to_string());
+    Build {
+        argv,
+        output: inputs.output,
+        names: inputs.names.to_vec(),
+        secret_variables,
+        metadata_file: inputs.metadata_file.to_owned(),
+    }
+}
+
+fn push_output(config: &Config) -> String {
+    let compression = config.image.compression.as_str();
+    let mut output = format!("type=image,push=true,oci-mediatypes=true,compression={compression}");
+    if config.image.source_date_epoch.is_some() {
+        output.push_str(",rewrite-timestamp=true");
+    }
+    output
+}
+
+/// ECR takes a cache only as an image manifest, which BuildKit writes by default since 0.21;
+/// and a cache that can not be written must not fail a build that went well.
+fn cache_flags(argv: Argv, cache: &CacheRef, no_cache: bool) -> Argv {
+    let reference = &cache.reference;
+    let argv = if no_cache {
+        argv
+    } else {
+        argv.flag("--cache-from", format!("type=registry,ref={reference}"))
+    };
+    let Some(export) = &cache.export else { return argv };
+    argv.flag(
+        "--cache-to",
+        format!(
+            "type=registry,ref={reference},mode={},image-manifest=true,oci-mediatypes=true,\
+             compression=zstd,ignore-error=true",
+            export.mode.as_str()
+        ),
+    )
+}

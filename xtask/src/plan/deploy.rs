@@ -1,0 +1,270 @@
+//! A deployment as a list of steps.
+//!
+//! Every step is data, its `Display` is what the terminal and `--dry-run` show, and `apply`
+//! executes that very value. What is known only later, such as the digest of an image that
+//! is still to be built, is a placeholder.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::argv::Argv;
+use super::build::Build;
+use crate::cli::IfBusy;
+
+/// What a command is going to do, in this order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// The image that is rolled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageRef {
+    /// What the build before it pushes to this repository, by its digest.
+    Pushed(String),
+    /// `repository@sha256:…`, which is there already.
+    Known(String),
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pushed(repository) => write!(f, "{repository}@(digest of the build)"),
+            Self::Known(image) => f.write_str(image),
+        }
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Create the builder.
+    CreateBuilder(Argv),
+    /// Create the ECR repository.
+    CreateRepository {
+        /// Its name.
+        name: String,
+    },
+    /// Log in to the registry.
+    Login {
+        /// The registry's host.
+        registry: String,
+    },
+    /// Build, and load or push.
+    Build(Box<Build>),
+    /// See that no other deployment of the services is under way.
+    Settle {
+        /// The services.
+        services: Vec<String>,
+        /// What to do when one is.
+        if_busy: IfBusy,
+    },
+    /// Register the next revision of a service's task definition, and point the service at it.
+    Update(Update),
+    /// Watch the rollouts until each has its verdict.
+    Watch {
+        /// The services.
+        services: Vec<String>,
+        /// How long that may take.
+        deadline: Duration,
+    },
+    /// Compare what the services' tasks run with what was rolled out.
+    VerifyDigest {
+        /// The services.
+        services: Vec<String>,
+    },
+    /// Ask the health URL until it answers.
+    VerifyHealth(HealthCheck),
+}
+
+/// The update of one service.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The ECS cluster.
+    pub cluster: String,
+    /// The ECS service.
+    pub service: String,
+    /// What of the running revision is replaced.
+    pub change: TaskChange,
+    /// Tasks to start, when the service has none yet.
+    pub desired_count: Option<u32>,
+    /// Roll out also when nothing changed.
+    pub force: bool,
+}
+
+/// What a revision gets.
+#[derive(Clone, Debug)]
+pub enum TaskChange {
+    /// The running revision with another image, and with what is declared.
+    Next {
+        /// The container whose image is replaced.
+        container: String,
+        /// The image.
+        image: ImageRef,
+        /// Environment variables that it has to have.
+        environment: BTreeMap<String, String>,
+        /// Secrets that it has to have, by reference.
+        secrets: BTreeMap<String, String>,
+    },
+    /// A revision that was registered before: its ARN.
+    Existing(String),
+}
+
+/// A URL that has to answer 200.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The URL.
+    pub url: String,
+    /// Request headers.
+    pub headers: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateBuilder(argv) => write!(f, "{argv}"),
+            Self::CreateRepository { name } => write!(f, "create the ECR repository {name}"),
+            Self::Login { registry } => write!(f, "log in to {registry}"),
+            Self::Build(build) => write!(f, "{build}"),
+            Self::Settle { services, if_busy } => {
+                let then = match if_busy {
+                    IfBusy::Wait => "wait for it",
+                    IfBusy::Supersede => "take its place",
+                    IfBusy::Abort => "stop here",
+                };
+                write!(f, "if another deployment of {} is under way, {then}", services.join(", "))
+            }
+            Self::Update(update) => update.fmt(f),
+            Self::Watch { services, deadline } => {
+                let minutes = deadline.as_secs_f64() / 60.0;
+                write!(f, "watch {} for up to {minutes:.0} min", services.join(", "))
+            }
+            Self::VerifyDigest { services } => {
+                write!(f, "check that the tasks of {} run that image", services.join(", "))
+            }
+            Self::VerifyHealth(check) => write!(f, "check that {} answers 200", check.url),
+        }
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.change {
+            TaskChange::Next { image, environment, secrets, .. } => {
+                write!(f, "update {}/{} to {image}", self.cluster, self.service)?;
+                for (what, names) in [
+                    ("environment", environment.keys().collect::<Vec<_>>()),
+                    ("secrets", secrets.keys().collect()),
+                ] {
+                    if !names.is_empty() {
+                        let names: Vec<_> = names.into_iter().map(String::as_str).collect();
+                        write!(f, ", {what} {}", names.join(", "))?;
+                    }
+                }
+            }
+            TaskChange::Existing(arn) => {
+                let revision = arn.rsplit('/').next().unwrap_or(arn);
+                write!(f, "update {}/{} to {revision}", self.cluster, self.service)?;
+            }
+        }
+        if let Some(count) = self.desired_count {
+            write!(f, ", {count} tasks")?;
+        }
+        if self.force {
+            f.write_str(", also when nothing changed")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a deployment depends on besides the steps that build.
+pub struct Rollout<'a> {
+    /// The ECS cluster.
+    pub cluster: &'a str,
+    /// The services, with the number of tasks that each one wants now.
+    pub services: &'a [(String, u32)],
+    /// The number of tasks for a service that wants none yet.
+    pub desired_count: u32,
+    /// What each of them gets.
+    pub change: &'a TaskChange,
+    /// What to do when another deployment is under way.
+    pub if_busy: IfBusy,
+    /// Roll out also when nothing changed.
+    pub force: bool,
+    /// How long a rollout may take.
+    pub deadline: Duration,
+    /// The URL that has to answer afterwards.
+    pub health: Option<HealthCheck>,
+}
+
+/// The steps that roll an image out.
+pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
+    let names: Vec<String> = rollout.services.iter().map(|(name, _)| name.clone()).collect();
+    let mut steps = vec![Step::Settle { services: names.clone(), if_busy: rollout.if_busy }];
+    steps.extend(rollout.services.iter().map(|(service, desired)| {
+        Step::Update(Update {
+            cluster: rollout.cluster.to_owned(),
+            service: service.clone(),
+            change: rollout.change.clone(),
+            desired_count: (*desired == 0).then_some(rollout.desired_count),
+            force: rollout.force,
+        })
+    }));
+    steps.push(Step::Watch { services: names.clone(), deadline: rollout.deadline });
+    steps.push(Step::VerifyDigest { services: names });
+    steps.extend(rollout.health.clone().map(Step::VerifyHealth));
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(desired: u32, force: bool) -> Vec<String> {
+        let change = TaskChange::Next {
+            container: "api".into(),
+            image: ImageRef::Pushed("r.example/app".into()),
+            environment: BTreeMap::from([("A".into(), "1".into())]),
+            secrets: BTreeMap::from([("B".into(), "arn:x".into())]),
+        };
+        let health = HealthCheck {
+            url: "http://h/health".into(),
+            headers: BTreeMap::new(),
+            timeout: Duration::from_secs(60),
+        };
+        let steps = rollout(&Rollout {
+            cluster: "c",
+            services: &[("s".into(), desired)],
+            desired_count: 2,
+            change: &change,
+            if_busy: IfBusy::Wait,
+            force,
+            deadline: Duration::from_secs(900),
+            health: Some(health),
+        });
+        steps.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_steps_say_what_they_do() {
+        assert_eq!(
+            texts(1, false),
+            [
+                "if another deployment of s is under way, wait for it",
+                "update c/s to r.example/app@(digest of the build), environment A, secrets B",
+                "watch s for up to 15 min",
+                "check that the tasks of s run that image",
+                "check that http://h/health answers 200",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_first_deployment_starts_tasks() {
+        assert!(texts(0, true)[1].ends_with("secrets B, 2 tasks, also when nothing changed"));
+    }
+}

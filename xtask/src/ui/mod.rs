@@ -1,0 +1,188 @@
+//! Everything that is printed: the only module that does.
+//!
+//! Standard output carries the result, standard error what happens on the way there.
+//! Colour, verbosity and the form of both are decided once, in [`Ui::new`].
+
+mod build;
+mod github;
+mod style;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::{Color, Format, Global, Progress};
+use crate::event::Event;
+use crate::exit::{Exit, Failure, exit_of, hint_of};
+use crate::progress::sanitise;
+pub use style::{human_bytes, human_seconds};
+use style::Style;
+
+/// The front of the tool.
+pub struct Ui {
+    format: Format,
+    verbose: u8,
+    style: Style,
+    interactive: bool,
+    github: Option<github::Github>,
+    build: Mutex<build::BuildView>,
+}
+
+impl Ui {
+    /// Decides from the options and the terminal how things are shown.
+    pub fn new(global: &Global) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let colour = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
+        };
+        Self {
+            format: global.format,
+            verbose: global.verbose,
+            style: Style::new(colour),
+            interactive: terminal && std::io::stdin().is_terminal(),
+            github: github::Github::detect(),
+            build: Mutex::new(build::BuildView::new(terminal)),
+        }
+    }
+
+    /// Chooses how a build's progress is shown.
+    pub fn progress(&self, progress: Progress) {
+        self.view().choose(progress);
+    }
+
+    /// Shows an event.
+    pub fn emit(&self, event: &Event) {
+        let s = &self.style;
+        match event {
+            Event::StepStarted { number, of, step } => {
+                let step = sanitise(step);
+                if let Some(github) = &self.github {
+                    self.line(&github.group(&step));
+                }
+                self.line(&format!("{} {step}", s.dim(&format!("[{number}/{of}]"))));
+            }
+            Event::StepFinished { seconds, detail, .. } => {
+                let took = s.dim(&human_seconds(*seconds));
+                match detail {
+                    Some(detail) => self.line(&format!("      {} {took}", sanitise(detail))),
+                    None => self.line(&format!("      done {took}")),
+                }
+                if let Some(github) = &self.github {
+                    self.line(github.end_group());
+                }
+            }
+            Event::Build(event) => {
+                let lines = self.view().event(event, s);
+                lines.iter().for_each(|line| self.line(line));
+            }
+            Event::Rollout { service, event } => {
+                self.line(&format!("      {} {}", s.dim(service), sanitise(&event.to_string())));
+            }
+            Event::TaskLog { task, lines } => {
+                self.line(&format!("      {}", s.dim(&format!("log of task {task}, its end:"))));
+                for line in lines {
+                    self.line(&format!("      {} {}", s.dim("|"), sanitise(line)));
+                }
+            }
+            Event::Note { text } => self.line(&format!("      {}", sanitise(text))),
+            Event::Detail { text } if self.verbose > 0 => {
+                self.line(&s.dim(&format!("      $ {}", sanitise(text))));
+            }
+            Event::Detail { .. } => {}
+            Event::Warning { text, hint } => {
+                if let Some(github) = &self.github {
+                    self.line(&github.warning(text));
+                }
+                self.line(&format!("{} {}", s.yellow("warning:"), sanitise(text)));
+                if let Some(hint) = hint {
+                    self.line(&format!("  {} {}", s.bold("hint:"), sanitise(hint)));
+                }
+            }
+        }
+    }
+
+    /// Prints a command's result: text for people, or the same as one JSON object.
+    ///
+    /// # Errors
+    /// Standard output can not be written.
+    pub fn result<T: Serialize>(&self, report: &T, text: impl FnOnce() -> String) -> Result<()> {
+        let mut out = match self.format {
+            Format::Json => serde_json::to_string_pretty(report)?,
+            Format::Text => text(),
+        };
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(out.as_bytes())?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Hands outputs and a summary to GitHub Actions, where it runs there.
+    ///
+    /// # Errors
+    /// The files that Actions named can not be written.
+    pub fn github(&self, outputs: &[(&str, &str)], summary: &str) -> Result<()> {
+        self.github.as_ref().map_or(Ok(()), |github| github.publish(outputs, summary))
+    }
+
+    /// Asks before something is changed.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where nobody can be asked, or the answer is no.
+    pub fn confirm(&self, question: &str) -> Result<()> {
+        if !self.interactive {
+            return Err(Failure::new(Exit::Usage, format!("{question} Nobody can be asked here"))
+                .hint("add `--yes` to go on, or `--dry-run` to look")
+                .into());
+        }
+        let mut stderr = std::io::stderr().lock();
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Usage, "not confirmed, so nothing was changed").into())
+    }
+
+    /// Shows how a command failed, and returns its exit code.
+    pub fn failed(&self, error: &anyhow::Error) -> Exit {
+        let exit = exit_of(error);
+        let text = format!("{error:#}");
+        if let Some(github) = &self.github {
+            self.line(&github.error(&text));
+        }
+        let text: Vec<_> = text.lines().map(sanitise).collect();
+        self.line(&format!("{} {}", self.style.red("error:"), text.join("\n")));
+        if let Some(hint) = hint_of(error) {
+            self.line("");
+            self.line(&format!("{} {hint}", self.style.bold("hint:")));
+        }
+        if self.format == Format::Json {
+            let report = serde_json::json!({
+                "error": format!("{error:#}"), "hint": hint_of(error), "exit-code": exit.code(),
+            });
+            // The exit code says it, too, where standard output is gone.
+            let _ = self.result(&report, String::new);
+        }
+        exit
+    }
+
+    /// Writes one line to standard error. What can not be written is lost: there is
+    /// nowhere left to say so.
+    fn line(&self, line: &str) {
+        let mut stderr = std::io::stderr().lock();
+        let _ = self.view().hide(&mut stderr);
+        let _ = writeln!(stderr, "{line}");
+    }
+
+    fn view(&self) -> std::sync::MutexGuard<'_, build::BuildView> {
+        self.build.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
