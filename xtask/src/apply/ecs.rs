@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{concrete, remember};
 use crate::aws::{Aws, explain, wire};
@@ -11,6 +11,7 @@ use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::observe::ecs::{describe_service, describe_task_definition, revision};
+use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
 use crate::plan::diff::{Difference, diff};
 use crate::plan::taskdef;
@@ -135,7 +136,12 @@ pub async fn update(
     let task_definition = match next {
         Next::Existing(arn) => arn,
         Next::Register(_) if differences.is_empty() => previous.clone(),
-        Next::Register(input) => register(aws, &input).await?,
+        Next::Register(mut input) => {
+            if facts.settled && facts.desired > 0 {
+                set_tag(&mut input, PREVIOUS_TAG, facts.revision());
+            }
+            register(aws, &input).await?
+        }
     };
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
@@ -161,6 +167,16 @@ pub async fn update(
 enum Next {
     Existing(String),
     Register(Value),
+}
+
+fn set_tag(input: &mut Value, key: &str, value: &str) {
+    if !input["tags"].is_array() {
+        input["tags"] = json!([]);
+    }
+    if let Some(tags) = input["tags"].as_array_mut() {
+        tags.retain(|tag| tag["key"] != key);
+        tags.push(json!({ "key": key, "value": value }));
+    }
 }
 
 /// Registers a revision from raw JSON, and returns its ARN.

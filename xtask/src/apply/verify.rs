@@ -122,6 +122,14 @@ pub async fn health(aws: &Aws, check: &HealthCheck) -> Result<HealthAnswer> {
     }
 }
 
+/// Asks the health URL once, and says in a few words what it said.
+pub async fn health_once(aws: &Aws, check: &HealthCheck) -> String {
+    match http::get(&aws.http, &check.url, &check.headers, Duration::from_secs(5)).await {
+        Ok(answer) => format!("{}: {}", answer.status, answer.excerpt()),
+        Err(error) => format!("does not answer: {error:#}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

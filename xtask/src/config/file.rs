@@ -185,7 +185,7 @@ impl Driver {
 }
 
 /// `[cache]`: the registry cache.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Cache {
     /// The tag of the cache manifest; empty for no registry cache.

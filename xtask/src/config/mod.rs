@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
-pub use file::{Builder, Cache, Compression, Driver, Emulator, Image, Infra, Prune};
+pub use file::{Builder, Cache, Driver, Emulator, Image, Infra, Prune};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]

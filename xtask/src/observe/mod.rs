@@ -6,5 +6,6 @@ pub mod ecs;
 pub mod engine;
 pub mod git;
 pub mod preflight;
+pub mod revisions;
 pub mod rollout;
 pub mod stack;

@@ -9,9 +9,10 @@ use crate::aws::{Aws, explain};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure};
 
-/// The tag that a revision gets when a rollout of it succeeded: `rollback` goes back to such
-/// a revision, and not merely to the next lower number, which may never have run.
-pub const SUCCEEDED_TAG: &str = "xtask:rolled-out";
+/// The tag that a revision carries: which revision served when it was registered. That is
+/// what `rollback` goes back to, and not merely the next lower number, which may never have
+/// run. (Tags of a task definition cost nothing and are seen by everybody who deploys.)
+pub const PREVIOUS_TAG: &str = "xtask:previous";
 
 /// The ARN of the revision that a service goes back to.
 ///
@@ -25,25 +26,23 @@ pub async fn target(
 ) -> Result<String> {
     let (family, current) =
         service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
-    let arn = match to {
-        Some(number) => format!("{family}:{number}"),
-        None => previous(aws, service, family, current.parse().unwrap_or(u64::MAX)).await?,
+    let arn = match (to, tagged(service)) {
+        (Some(number), _) => format!("{family}:{number}"),
+        (None, Some(previous)) => previous,
+        (None, None) => next_lower(aws, service, family, current.parse().unwrap_or(0)).await?,
     };
     let described = describe_task_definition(aws, &arn).await?;
     let definition = &described["taskDefinition"];
     let image = container_of(definition, &environment.container)
         .and_then(|container| container["image"].as_str())
         .unwrap_or_default();
-    let Some((repository, reference)) = image.split_once('@') else {
-        let arn = definition["taskDefinitionArn"].as_str();
-        return Ok(arn.unwrap_or(&arn_or(&arn)).to_owned());
-    };
-    if repository == environment.image()
-        && ecr::image(aws, environment, reference).await?.is_none()
+    let reference = image.strip_prefix(&format!("{}@", environment.image()));
+    if let Some(digest) = reference
+        && ecr::image(aws, environment, digest).await?.is_none()
     {
         return Err(Failure::new(
             Exit::Prerequisite,
-            format!("the image of {arn} is gone from the repository: {reference}"),
+            format!("the image of {} is gone from the repository: {digest}", revision(&arn)),
         )
         .hint("choose another revision with `--to`, or deploy that commit again")
         .into());
@@ -51,46 +50,42 @@ pub async fn target(
     Ok(definition["taskDefinitionArn"].as_str().unwrap_or(&arn).to_owned())
 }
 
-fn arn_or(arn: &str) -> String {
-    arn.to_owned()
+/// What the revision that the service is on says of the one before it.
+fn tagged(service: &ServiceFacts) -> Option<String> {
+    let tags = service.described["tags"].as_array()?;
+    let tag = tags.iter().find(|tag| tag["key"] == PREVIOUS_TAG)?;
+    tag["value"].as_str().filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// The newest earlier revision that was rolled out well, else the newest earlier one.
-async fn previous(
+/// For revisions that somebody else registered: the newest active one with a lower number.
+async fn next_lower(
     aws: &Aws,
     service: &ServiceFacts,
     family: &str,
     current: u64,
 ) -> Result<String> {
-    let listed = aws
+    let number = |arn: &str| revision(arn).rsplit(':').next().and_then(|n| n.parse::<u64>().ok());
+    let mut pages = aws
         .ecs
         .list_task_definitions()
         .family_prefix(family)
         .status(TaskDefinitionStatus::Active)
         .sort(SortOrder::Desc)
-        .send()
-        .await
-        .map_err(|error| explain("ecs:ListTaskDefinitions", &error))?;
-    let number = |arn: &str| revision(arn).rsplit(':').next().and_then(|n| n.parse::<u64>().ok());
-    let earlier: Vec<_> = listed
-        .task_definition_arns()
-        .iter()
-        .filter(|arn| number(arn).is_some_and(|number| number < current))
-        .cloned()
-        .collect();
-    for arn in earlier.iter().take(20) {
-        let described = describe_task_definition(aws, arn).await?;
-        let tags = described["tags"].as_array();
-        if tags.into_iter().flatten().any(|tag| tag["key"] == SUCCEEDED_TAG) {
-            return Ok(arn.clone());
+        .into_paginator()
+        .items()
+        .send();
+    while let Some(arn) = pages.next().await {
+        let arn = arn.map_err(|error| explain("ecs:ListTaskDefinitions", &error))?;
+        // The prefix also finds other families.
+        let of_family = revision(&arn).rsplit_once(':').is_some_and(|(name, _)| name == family);
+        if of_family && number(&arn).is_some_and(|number| number < current) {
+            return Ok(arn);
         }
     }
-    earlier.first().cloned().ok_or_else(|| {
-        Failure::new(
-            Exit::Prerequisite,
-            format!("{} is on {}, and there is no earlier revision", service.name, service.revision()),
-        )
-        .hint("deploy what should run instead")
-        .into()
-    })
+    Err(Failure::new(
+        Exit::Prerequisite,
+        format!("{} is on {}, and there is no earlier revision", service.name, service.revision()),
+    )
+    .hint("deploy what should run instead")
+    .into())
 }

@@ -1,8 +1,10 @@
 //! What would change, decided without doing anything: no clock, no network,
 //! no process, no terminal.
 
-#![allow(dead_code, unused_imports)]
-
+pub mod argv;
+pub mod build;
+pub mod builder;
+pub mod deploy;
 pub(crate) mod diff;
 pub(crate) mod secret;
 pub(crate) mod taskdef;

@@ -16,7 +16,8 @@ use serde::Serialize;
 use crate::cli::{Color, Format, Global, Progress};
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of};
-use crate::progress::sanitise;
+use crate::plan::deploy::Plan;
+use crate::progress::{BuildState, sanitise};
 pub use style::{human_bytes, human_seconds};
 use style::Style;
 
@@ -128,6 +129,36 @@ impl Ui {
     /// The files that Actions named can not be written.
     pub fn github(&self, outputs: &[(&str, &str)], summary: &str) -> Result<()> {
         self.github.as_ref().map_or(Ok(()), |github| github.publish(outputs, summary))
+    }
+
+    /// Prints bytes as they are: a completion script.
+    ///
+    /// # Errors
+    /// Standard output can not be written.
+    pub fn raw(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(bytes)?;
+        Ok(stdout.flush()?)
+    }
+
+    /// Shows a plan that is not going to be applied: the very values that would be.
+    ///
+    /// # Errors
+    /// Standard output can not be written.
+    pub fn dry_run(&self, plan: &Plan) -> Result<Exit> {
+        let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        self.result(&serde_json::json!({ "dry-run": true, "steps": steps }), || {
+            let number = |(index, step): (usize, &String)| format!("{}. {step}\n", index + 1);
+            steps.iter().enumerate().map(number).collect()
+        })?;
+        Ok(Exit::Success)
+    }
+
+    /// Draws the live view of a build, where there is one.
+    pub fn frame(&self, state: &BuildState) {
+        let mut stderr = std::io::stderr().lock();
+        // What can not be drawn is not worth stopping a build for.
+        let _ = self.view().draw(state, &mut stderr);
     }
 
     /// Asks before something is changed.

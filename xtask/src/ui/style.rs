@@ -49,3 +49,8 @@ pub fn human_seconds(seconds: f64) -> String {
         s => format!("{} min {:.0} s", (s / 60.0).floor(), s % 60.0),
     }
 }
+
+/// Bytes in the unit that people would use: powers of 1000, as Docker and ECR count.
+pub fn human_bytes(bytes: u64) -> String {
+    crate::units::format_size(bytes)
+}

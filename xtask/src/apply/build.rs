@@ -1,0 +1,229 @@
+//! Runs a build, shows its progress, and reads back what came of it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{Context, remember};
+use crate::event::Event;
+use crate::exit::{Exit, Failure};
+use crate::observe::ecr;
+use crate::plan::argv::Argv;
+use crate::plan::build::{Build, Output};
+use crate::proc::{self, Env, Input, captured};
+use crate::progress::{BuildReport, BuildState, Ended, FailedPhase, log, render, stream};
+use crate::ui::human_bytes;
+
+/// How often the live view is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// A build that went well.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The image's full names.
+    pub names: Vec<String>,
+    /// Its digest.
+    pub digest: String,
+    /// In bytes: compressed when it was pushed, else as the image store counts.
+    pub size: Option<u64>,
+    /// `repository@digest`, when it was pushed.
+    pub pushed: Option<String>,
+    /// How long it took, with the start of buildx.
+    pub seconds: f64,
+    /// Stages, steps and what was cached.
+    pub report: BuildReport,
+}
+
+impl Built {
+    /// For the step's last line.
+    pub fn summary(&self) -> String {
+        let report = &self.report;
+        let steps = report.cached_steps + report.run_steps;
+        let size = self.size.map_or(String::new(), |size| format!(", {}", human_bytes(size)));
+        format!("{} of {steps} steps cached{size}, {}", report.cached_steps, self.digest)
+    }
+
+    /// The build by stage.
+    pub fn table(&self) -> Vec<String> {
+        render::table(&self.report)
+    }
+}
+
+/// Runs the build.
+///
+/// # Errors
+/// [`Exit::BuildFailed`] or [`Exit::PushFailed`], with the end of the failing step's log.
+pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built> {
+    let start = Instant::now();
+    let log_path = context.config.root.join("target/xtask/build.log");
+    let (state, output) = follow(context, build, env, &log_path).await?;
+    let report = state.report();
+    if !output.ok() {
+        return Err(failure(&report, &output, &log_path).into());
+    }
+    if let Some(error) = &report.cache_export_error {
+        context.ui.emit(&Event::Warning {
+            text: format!("the cache was not exported, and the build went well: {error}"),
+            hint: Some("the next machine builds without it; see docs/guide.md, \"Cache\"".into()),
+        });
+    }
+    let metadata = std::fs::read_to_string(&build.metadata_file)
+        .context("docker buildx wrote no metadata file")?;
+    let metadata: Value = serde_json::from_str(&metadata).context("the metadata file")?;
+    let digest = metadata["containerimage.digest"]
+        .as_str()
+        .context("the metadata file has no containerimage.digest")?
+        .to_owned();
+    let pushed = match build.output {
+        Output::Push => build.names.first().map(|name| format!("{}@{digest}", untagged(name))),
+        Output::Load => None,
+    };
+    if let Some(pushed) = &pushed {
+        remember(format!("{pushed} was pushed, and no service was changed"));
+    }
+    let size = size(context, build, &digest).await;
+    Ok(Built {
+        names: build.names.clone(),
+        digest,
+        size,
+        pushed,
+        seconds: start.elapsed().as_secs_f64(),
+        report,
+    })
+}
+
+/// Runs the command and feeds its event stream into a state, the front and the log file.
+async fn follow(
+    context: &Context<'_>,
+    build: &Build,
+    env: Env,
+    log_path: &Path,
+) -> Result<(BuildState, proc::Output)> {
+    let mut log_file = open_log(log_path)?;
+    writeln!(log_file, "$ {build}")?;
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let argv = build.argv.clone();
+    let env = build
+        .secret_variables
+        .iter()
+        .fold(env, |env, (name, value)| env.with(name.clone(), value.0.clone()));
+    let running = tokio::task::spawn_blocking(move || {
+        proc::stream(&argv, &env, None, Input::Nothing, |line| {
+            // Nobody listens any more after an interruption.
+            let _ = sender.send(line.to_owned());
+        })
+    });
+    let mut state = BuildState::new();
+    let mut frames = tokio::time::interval(FRAME);
+    loop {
+        let events = tokio::select! {
+            line = receiver.recv() => match line {
+                Some(line) => state.apply_line(read_line(&line)),
+                None => break,
+            },
+            _ = frames.tick() => {
+                context.ui.frame(&state);
+                continue;
+            }
+        };
+        for event in events {
+            for line in log::lines(&event, state.started()) {
+                writeln!(log_file, "{line}")?;
+            }
+            context.ui.emit(&Event::Build(event));
+        }
+    }
+    let output = running.await??;
+    for event in state.finish(Ended::from_exit_code(output.code)) {
+        for line in log::lines(&event, state.started()) {
+            writeln!(log_file, "{line}")?;
+        }
+        context.ui.emit(&Event::Build(event));
+    }
+    Ok((state, output))
+}
+
+/// A line that is not an event is text that buildx printed.
+fn read_line(line: &str) -> stream::Line {
+    stream::parse(line).unwrap_or_else(|_| stream::Line::Text(line.to_owned()))
+}
+
+fn open_log(path: &Path) -> Result<std::io::BufWriter<std::fs::File>> {
+    let dir: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
+    std::fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
+    let file = std::fs::File::create(path).with_context(|| format!("{}", path.display()))?;
+    Ok(std::io::BufWriter::new(file))
+}
+
+fn failure(report: &BuildReport, output: &proc::Output, log_path: &Path) -> Failure {
+    let phase = report.failure.as_ref().map(|failure| failure.phase);
+    let exit = match phase {
+        Some(phase) if phase.is_push() => Exit::PushFailed,
+        _ => Exit::BuildFailed,
+    };
+    let lines = render::failure(report);
+    let text = if lines.is_empty() { output.reason().to_owned() } else { lines.join("\n") };
+    let hint = match phase {
+        Some(FailedPhase::Push) => {
+            "the image was built; check the registry and the role's ecr:PutImage, and run it again"
+        }
+        Some(FailedPhase::CacheExport) => "set another `cache.repository` in xtask.toml",
+        Some(FailedPhase::Resolve) => {
+            "check BASE_IMAGE in xtask.toml and that its registry can be reached"
+        }
+        Some(FailedPhase::Export) => "is the disk full? `cargo xtask du`, `cargo xtask prune`",
+        _ => "mend the step above",
+    };
+    Failure::new(exit, text).hint(format!("{hint}; the whole log is in {}", log_path.display()))
+}
+
+/// `registry/repository` of `registry/repository:tag`.
+fn untagged(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+/// How large the image is; `None` when that can not be told, which is no reason to fail.
+async fn size(context: &Context<'_>, build: &Build, digest: &str) -> Option<u64> {
+    match (build.output, context.aws) {
+        (Output::Push, Some((aws, environment))) => {
+            let image = ecr::image(aws, environment, digest).await.ok()??;
+            layers_size(&image.manifest)
+        }
+        _ => {
+            let name = build.names.first()?;
+            let argv = Argv::docker(["image", "inspect", "--format", "{{.Size}}", name]);
+            captured(argv, Env::default()).await.ok()?.stdout.trim().parse().ok()
+        }
+    }
+}
+
+/// The sum of a manifest's layers; `None` for an index, whose layers are elsewhere.
+fn layers_size(manifest: &str) -> Option<u64> {
+    let manifest: Value = serde_json::from_str(manifest).ok()?;
+    let layers = manifest["layers"].as_array()?.iter();
+    Some(layers.filter_map(|layer| layer["size"].as_u64()).sum())
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_not_a_tag() {
+        assert_eq!(untagged("127.0.0.1:4566/app:git-1"), "127.0.0.1:4566/app");
+        assert_eq!(untagged("127.0.0.1:4566/app"), "127.0.0.1:4566/app");
+    }
+
+    #[test]
+    fn an_image_is_as_large_as_its_layers() {
+        assert_eq!(layers_size(r#"{"layers":[{"size":3},{"size":4}]}"#), Some(7));
+        assert_eq!(layers_size(r#"{"manifests":[]}"#), None);
+    }
+}

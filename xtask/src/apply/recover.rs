@@ -1,0 +1,89 @@
+//! After a failed rollout or check: the earlier revision is put back where ECS did not.
+
+use std::time::Duration;
+
+use super::ecs::{Updated, update};
+use super::watch::watch;
+use super::{Context, Done};
+use crate::aws::Aws;
+use crate::config::Environment;
+use crate::event::Event;
+use crate::exit::{Exit, Failure, exit_of};
+use crate::observe::ecs::revision;
+use crate::plan::deploy::{TaskChange, Update};
+use crate::rollout::Verdict;
+
+/// Puts services back whose rollout failed without ECS rolling it back, or whose check
+/// failed; and returns the error that the command ends with.
+pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) -> anyhow::Error {
+    let (Some((aws, environment)), Exit::RolloutFailed | Exit::VerificationFailed) =
+        (context.aws, exit_of(&error))
+    else {
+        return error;
+    };
+    let mut back = Vec::new();
+    for updated in done.updated.values().filter(|updated| wants_back(done, updated)) {
+        let to = revision(&updated.previous);
+        context.ui.emit(&Event::Note {
+            text: format!("putting {} back on {to}: {error:#}", updated.service),
+        });
+        match one_back(context, aws, environment, updated).await {
+            Ok(()) => back.push(format!("{} is back on {to}", updated.service)),
+            Err(problem) => {
+                let text = format!("{} could not be put back on {to}: {problem:#}", updated.service);
+                context.ui.emit(&Event::Warning {
+                    text,
+                    hint: Some("look at it with `cargo xtask status`".into()),
+                });
+                return error;
+            }
+        }
+    }
+    if back.is_empty() {
+        return error;
+    }
+    // A failed check stays a failed check; a failed rollout that was put back is a rollback.
+    let exit = match exit_of(&error) {
+        Exit::RolloutFailed => Exit::RolledBack,
+        other => other,
+    };
+    Failure::new(exit, format!("{error:#}; {}", back.join(", ")))
+        .hint("mend what the tasks' log shows, and deploy again; `--no-rollback` leaves it in place")
+        .into()
+}
+
+/// Whether there is something to put back: a change, an earlier revision that ran, and no
+/// rollback by ECS.
+fn wants_back(done: &Done, updated: &Updated) -> bool {
+    let Some(target) = &updated.target else { return false };
+    let failed = match done.outcomes.get(&updated.service).map(|outcome| &outcome.verdict) {
+        Some(Verdict::Succeeded { .. } | Verdict::Failed { .. }) => true,
+        Some(_) | None => false,
+    };
+    failed
+        && target.previous_task_definition.is_some()
+        && updated.previous != updated.task_definition
+}
+
+async fn one_back(
+    context: &Context<'_>,
+    aws: &Aws,
+    environment: &Environment,
+    updated: &Updated,
+) -> anyhow::Result<()> {
+    let wanted = Update {
+        cluster: environment.cluster.clone(),
+        service: updated.service.clone(),
+        change: TaskChange::Existing(updated.previous.clone()),
+        desired_count: None,
+        force: false,
+    };
+    let back = update(context.ui, aws, &wanted, None).await?;
+    let service = updated.service.clone();
+    let deadline = environment.deadline.min(Duration::from_secs(600));
+    let outcomes = watch(context.ui, aws, &environment.cluster, &[back], deadline).await?;
+    match outcomes.get(&service).map(|outcome| &outcome.verdict) {
+        Some(Verdict::Succeeded { .. }) | None => Ok(()),
+        Some(verdict) => Err(anyhow::anyhow!("{verdict}")),
+    }
+}

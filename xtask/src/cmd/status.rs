@@ -1,0 +1,99 @@
+//! `cargo xtask status`
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::apply::verify;
+use crate::aws;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::observe::ecs::{InFlight, ServiceFacts};
+use crate::observe::preflight::{for_rollout, well};
+use crate::plan::diff::{Difference, diff};
+use crate::plan::taskdef::{Change, next};
+use crate::ui::Ui;
+
+/// One service, as it is reported.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    name: String,
+    task_definition: String,
+    image: Option<String>,
+    running: u32,
+    desired: u32,
+    in_flight: Option<InFlight>,
+    /// What a deploy of the image that runs would change: declared in xtask.toml, not there.
+    drift: Vec<Difference>,
+}
+
+/// Shows what runs, what is rolling out, and whether it is healthy.
+///
+/// # Errors
+/// The cluster or a service is not there, or AWS can not be asked.
+pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
+    let environment = config.environment()?;
+    let aws = aws::connect(environment).await;
+    let (checks, facts) = for_rollout(&aws, environment).await;
+    well(checks)?;
+    let facts = facts.context("all checks are well, and there are no facts")?;
+    let health = match &facts.health {
+        Some(check) => Some((check.url.clone(), verify::health_once(&aws, check).await)),
+        None => None,
+    };
+    let services: Vec<Report> = facts
+        .services
+        .iter()
+        .map(|service| Report {
+            name: service.name.clone(),
+            task_definition: service.task_definition_arn.clone(),
+            image: service.image(&environment.container).map(str::to_owned),
+            running: service.running,
+            desired: service.desired,
+            in_flight: service.in_flight.clone(),
+            drift: drift(service, environment),
+        })
+        .collect();
+    let (url, answer) = health.unzip();
+    let json = serde_json::json!({
+        "environment": environment.name, "services": services, "url": url, "health": answer,
+    });
+    ui.result(&json, || {
+        let mut text = String::new();
+        for (service, facts) in services.iter().zip(&facts.services) {
+            text.push_str(&format!(
+                "{}  {}  {}/{} running\n",
+                service.name,
+                facts.revision(),
+                service.running,
+                service.desired
+            ));
+            text.push_str(&format!("  image   {}\n", service.image.as_deref().unwrap_or("none")));
+            if let Some(in_flight) = &service.in_flight {
+                let (id, revision) = (&in_flight.id, &in_flight.revision);
+                text.push_str(&format!("  rolling out {revision}, deployment {id}\n"));
+            }
+            for difference in &service.drift {
+                text.push_str(&format!("  a deploy would change  {difference}\n"));
+            }
+        }
+        if let (Some(url), Some(answer)) = (&url, &answer) {
+            text.push_str(&format!("health  {url}  {answer}\n"));
+        }
+        text
+    })?;
+    Ok(Exit::Success)
+}
+
+/// What is declared in xtask.toml and not in the running revision.
+fn drift(service: &ServiceFacts, environment: &crate::config::Environment) -> Vec<Difference> {
+    let change = Change {
+        container: environment.container.clone(),
+        image: service.image(&environment.container).unwrap_or_default().to_owned(),
+        environment: environment.environment.clone(),
+        secrets: environment.secrets.clone(),
+    };
+    next(&service.described, &change)
+        .map(|next| diff(&service.described, &next))
+        .unwrap_or_default()
+}

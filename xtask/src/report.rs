@@ -1,0 +1,187 @@
+//! What `deploy` and `rollback` report: one object for people, JSON and GitHub Actions.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::apply::{Done, HealthAnswer};
+use crate::config::Environment;
+use crate::exit::Exit;
+use crate::observe::ecs::revision;
+use crate::plan::diff::Difference;
+use crate::rollout::{Draining, PhaseTimes, Verdict};
+use crate::ui::{Ui, human_seconds};
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeployReport {
+    /// The environment.
+    pub environment: String,
+    /// `succeeded`, `unchanged`, `rolled-back`, …
+    pub verdict: &'static str,
+    /// The exit code.
+    pub exit_code: u8,
+    /// `repository@digest` of what was rolled out.
+    pub image: Option<String>,
+    /// Its digest.
+    pub digest: Option<String>,
+    /// How long build and push took, in seconds.
+    pub build_seconds: Option<f64>,
+    /// Each service.
+    pub services: Vec<ServiceReport>,
+    /// What the health URL said.
+    pub health: Option<HealthAnswer>,
+}
+
+/// One service of the report.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: String,
+    /// The task definition that it was on.
+    pub previous: String,
+    /// The task definition that it was sent to.
+    pub task_definition: String,
+    /// The id of the deployment.
+    pub deployment: Option<String>,
+    /// What the revision differs in.
+    pub differences: Vec<Difference>,
+    /// How the rollout ended.
+    pub verdict: Option<Verdict>,
+    /// Where the time went.
+    pub phases: Option<PhaseTimes>,
+    /// How long the old tasks took to go.
+    pub draining: Option<Draining>,
+}
+
+impl DeployReport {
+    /// The report of what was done, and of how the command ends.
+    pub fn new(environment: &Environment, done: &Done, exit: Exit) -> Self {
+        let services = done.updated.values().map(|updated| {
+            let outcome = done.outcomes.get(&updated.service);
+            ServiceReport {
+                name: updated.service.clone(),
+                previous: updated.previous.clone(),
+                task_definition: updated.task_definition.clone(),
+                deployment: updated.target.as_ref().map(|target| target.deployment_id.clone()),
+                differences: updated.differences.clone(),
+                verdict: outcome.map(|outcome| outcome.verdict.clone()),
+                phases: outcome.map(|outcome| outcome.phases),
+                draining: outcome.and_then(|outcome| outcome.draining),
+            }
+        });
+        let digest = done.image.as_ref().and_then(|image| image.split_once('@'));
+        Self {
+            environment: environment.name.clone(),
+            verdict: word(exit, done.unchanged()),
+            exit_code: exit.code(),
+            digest: digest.map(|(_, digest)| digest.to_owned()),
+            image: done.image.clone(),
+            build_seconds: done.built.as_ref().map(|built| built.seconds),
+            services: services.collect(),
+            health: done.health.clone(),
+        }
+    }
+
+    /// Shows it.
+    ///
+    /// # Errors
+    /// Standard output or the files of GitHub Actions can not be written.
+    pub fn show(&self, ui: &Ui) -> Result<()> {
+        let revisions: Vec<_> = self.services.iter().map(|s| s.task_definition.as_str()).collect();
+        ui.github(
+            &[
+                ("image", self.image.as_deref().unwrap_or_default()),
+                ("digest", self.digest.as_deref().unwrap_or_default()),
+                ("task-definition", &revisions.join(" ")),
+                ("verdict", self.verdict),
+            ],
+            &self.markdown(),
+        )?;
+        ui.result(self, || self.text())
+    }
+
+    fn rows(&self) -> Vec<(String, String)> {
+        let mut rows = vec![("verdict".to_owned(), self.verdict.to_owned())];
+        rows.extend(self.image.iter().map(|image| ("image".to_owned(), image.clone())));
+        for service in &self.services {
+            let (before, now) = (revision(&service.previous), revision(&service.task_definition));
+            let change = if before == now { now.to_owned() } else { format!("{before} -> {now}") };
+            rows.push((service.name.clone(), change));
+            if let Some(phases) = &service.phases {
+                rows.extend(phase_rows(phases));
+            }
+            if let Some(draining) = &service.draining {
+                let took = human_millis(draining.took);
+                let left = match draining.left {
+                    0 => String::new(),
+                    left => format!(", {left} left"),
+                };
+                rows.push(("  drain (apart)".to_owned(), format!("{took}{left}")));
+            }
+        }
+        if let Some(seconds) = self.build_seconds {
+            rows.push(("build and push".to_owned(), human_seconds(seconds)));
+        }
+        rows.extend(self.health.iter().map(|health| {
+            ("health".to_owned(), format!("{} {}", health.url, health.status))
+        }));
+        rows
+    }
+
+    fn text(&self) -> String {
+        let rows = self.rows();
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    }
+
+    fn markdown(&self) -> String {
+        let cell = |text: &str| text.replace('|', "\\|").replace(['\r', '\n'], " ");
+        let mut text = format!("### {}: {}\n\n| | |\n|---|---|\n", self.environment, self.verdict);
+        for (name, value) in self.rows() {
+            text.push_str(&format!("| {} | {} |\n", cell(&name), cell(&value)));
+        }
+        text
+    }
+}
+
+/// Where the time of a rollout went, a row a phase that ECS told of.
+fn phase_rows(phases: &PhaseTimes) -> Vec<(String, String)> {
+    [
+        ("  provision", phases.provision),
+        ("  pull", phases.pull),
+        ("  start", phases.start),
+        ("  health", phases.health),
+    ]
+    .into_iter()
+    .filter_map(|(name, spread)| {
+        let spread = spread?;
+        let median = human_millis(spread.median);
+        let slowest = human_millis(spread.slowest);
+        let both = if median == slowest { median } else { format!("{median}, slowest {slowest}") };
+        Some((name.to_owned(), both))
+    })
+    .collect()
+}
+
+fn human_millis(millis: u64) -> String {
+    human_seconds(std::time::Duration::from_millis(millis).as_secs_f64())
+}
+
+/// The verdict in one word.
+fn word(exit: Exit, unchanged: bool) -> &'static str {
+    match exit {
+        Exit::Success if unchanged => "unchanged",
+        Exit::Success => "succeeded",
+        Exit::RolledBack => "rolled-back",
+        Exit::RolloutFailed => "failed",
+        Exit::Superseded => "superseded",
+        Exit::DeadlinePassed => "deadline-passed",
+        Exit::VerificationFailed => "verification-failed",
+        Exit::BuildFailed => "build-failed",
+        Exit::PushFailed => "push-failed",
+        Exit::Interrupted => "interrupted",
+        Exit::Unexpected | Exit::Usage | Exit::Prerequisite => "error",
+    }
+}
