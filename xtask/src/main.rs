@@ -1,2 +1,5 @@
 //! `cargo xtask`.
+
+mod progress;
+
 fn main() {}
