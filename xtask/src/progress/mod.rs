@@ -1,0 +1,55 @@
+//! What BuildKit is doing, from `docker buildx build --progress=rawjson`.
+//!
+//! buildx writes one JSON object a line to standard error. The way of a line through this module:
+//!
+//! 1. [`stream::Lines`] cuts the bytes of a pipe into lines, [`stream::parse`] reads one of them.
+//! 2. [`BuildState::apply`] merges it into what is known of the build, and says what is new as
+//!    [`ProgressEvent`]s, each of them once however often BuildKit repeats itself.
+//! 3. [`BuildState::finish`] is told how the process ended, and [`BuildState::report`] sums up.
+//! 4. [`render`], [`frame`], [`log`], [`timeline`] and [`waterfall`] turn these into text. All of it has gone
+//!    through [`text::sanitise`]: what a build prints can not move the cursor, nor give commands to
+//!    a CI runner.
+//!
+//! *Architecture Invariant:* everything here is a pure function of its arguments. There is no
+//! clock, process, terminal, network or async runtime.
+
+#![allow(dead_code)]
+
+pub(crate) mod build;
+mod cause;
+mod classify;
+mod critical;
+mod event;
+mod excerpt;
+mod failure;
+pub(crate) mod frame;
+pub(crate) mod log;
+mod name;
+mod output;
+mod phases;
+pub(crate) mod render;
+mod report;
+mod stages;
+pub(crate) mod stream;
+mod summary;
+pub(crate) mod text;
+mod time;
+pub(crate) mod timeline;
+mod vertex;
+pub(crate) mod waterfall;
+
+#[cfg(test)]
+mod tests;
+
+#[allow(unused_imports)]
+pub(crate) use self::{
+    build::{BuildState, Ended},
+    cause::Cause,
+    event::{BuildWarning, LogStream, Phase, ProgressEvent, StepRef, Transfer, TransferKind},
+    excerpt::Excerpt,
+    failure::{FailedPhase, Failure},
+    report::{BuildReport, Outcome, StageReport, StepReport, StepState},
+    stream::{Line, Lines, SolveStatus},
+    text::sanitise,
+    time::Timestamp,
+};

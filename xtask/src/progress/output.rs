@@ -1,0 +1,58 @@
+//! Whole lines out of the pieces in which a command's output arrives.
+
+use super::text::{after_last_carriage_return, sanitise};
+
+/// Longer lines are broken here, so that output without line breaks does not fill the memory.
+const LONGEST_PARTIAL_BYTES: usize = 64 << 10;
+
+/// The unfinished line of one stream of one step.
+#[derive(Debug, Default)]
+pub(crate) struct PartialLine(Vec<u8>);
+
+impl PartialLine {
+    /// Takes a piece, and gives the lines that are complete now, sanitised.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for part in piece.split_inclusive(|&byte| byte == b'\n') {
+            self.0.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.0.len() > LONGEST_PARTIAL_BYTES {
+                lines.extend(self.flush());
+            }
+        }
+        lines
+    }
+
+    /// What there is, as a line: the command has ended.
+    pub(crate) fn flush(&mut self) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&self.0);
+        let clean = sanitise(after_last_carriage_return(&line));
+        self.0.clear();
+        Some(clean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_become_lines() {
+        let mut partial = PartialLine::default();
+        assert!(partial.push(b"lo").is_empty());
+        assert_eq!(partial.push(b"g 1\nlog 2\n\xe2\x82"), ["log 1", "log 2"]);
+        assert_eq!(partial.push(b"\xac\n\n"), ["€", ""]);
+        assert_eq!(partial.push(b"10%\r20%\r"), Vec::<String>::new());
+        assert_eq!(partial.flush(), Some("20%".to_owned()));
+        assert_eq!(partial.flush(), None);
+    }
+
+    #[test]
+    fn endless_lines_are_broken() {
+        let mut partial = PartialLine::default();
+        let lines: usize = (0..100).map(|_| partial.push(&[b'x'; 4096]).len()).sum();
+        assert!(lines >= 5 && partial.0.len() <= LONGEST_PARTIAL_BYTES + 4096);
+    }
+}
