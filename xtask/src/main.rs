@@ -1,2 +1,6 @@
 //! `cargo xtask`.
+
+mod registry;
+mod units;
+
 fn main() {}
