@@ -13,7 +13,6 @@
 //! *Architecture Invariant:* everything here is a pure function of its arguments. There is no
 //! clock, process, terminal, network or async runtime.
 
-#![allow(dead_code)]
 
 pub(crate) mod build;
 mod cause;
@@ -41,7 +40,6 @@ pub(crate) mod waterfall;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
 pub(crate) use self::{
     build::{BuildState, Ended},
     cause::Cause,

@@ -20,7 +20,6 @@
 //! Nothing here reads a clock, a network, a process or a terminal: time comes
 //! in with the snapshots, and events go out as values.
 
-#![allow(dead_code, unused_imports)]
 
 mod decide;
 mod event;
