@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::exit;
+
 /// Build a container image with Docker buildx, push it to Amazon ECR and roll it out on Amazon ECS.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = exit::help())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,7 +34,7 @@ pub struct Global {
     /// Colour on the terminal
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
-    /// Say more: -v the commands that are run, -vv every call
+    /// Say more: what was found before anything is done
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -133,6 +135,9 @@ pub struct BuildArgs {
     /// Build up to this stage of the Dockerfile
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// Also write the build as a waterfall: FILE.html as a page, FILE.json for Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
     /// A further tag; may be repeated
     #[arg(long = "tag", short = 't', value_name = "TAG")]
     pub tags: Vec<String>,

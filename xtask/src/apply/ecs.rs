@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::observe::ecs::{describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
-use crate::plan::diff::{Difference, diff};
+use crate::plan::diff::{Difference, diff, is_unchanged};
 use crate::plan::taskdef;
 use crate::rollout::Target;
 use crate::ui::Ui;
@@ -90,19 +90,13 @@ pub async fn settle(
 ///
 /// # Errors
 /// ECS refuses, or can not be asked.
-pub async fn update(
-    ui: &Ui,
-    aws: &Aws,
-    update: &Update,
-    pushed: Option<&str>,
-) -> Result<Updated> {
+pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -> Result<Updated> {
     // The revision that runs now is the base, and not the one that ran before the build.
     let facts = describe_service(aws, &update.cluster, &update.service).await?;
-    let (image, next, differences) = match &update.change {
+    let (image, next, definition) = match &update.change {
         TaskChange::Existing(arn) => {
             let target = describe_task_definition(aws, arn).await?;
-            let differences = diff(&facts.described, &target);
-            (None, Next::Existing(arn.clone()), differences)
+            (None, Next::Existing(arn.clone()), target)
         }
         TaskChange::Next { container, image, environment, secrets } => {
             let image = concrete(image, pushed)?;
@@ -114,16 +108,17 @@ pub async fn update(
             };
             let next = taskdef::next(&facts.described, &change)
                 .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
-            let differences = diff(&facts.described, &next);
-            (Some(image), Next::Register(next), differences)
+            (Some(image), Next::Register(next.clone()), next)
         }
     };
+    let differences = diff(&facts.described, &definition);
+    let unchanged = is_unchanged(&facts.described, &definition);
     for difference in &differences {
         ui.emit(&Event::Note { text: difference.to_string() });
     }
     let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
     let previous = facts.task_definition_arn.clone();
-    if differences.is_empty() && serves && !update.force {
+    if unchanged && serves && !update.force {
         return Ok(Updated {
             service: update.service.clone(),
             image,
@@ -135,7 +130,7 @@ pub async fn update(
     }
     let task_definition = match next {
         Next::Existing(arn) => arn,
-        Next::Register(_) if differences.is_empty() => previous.clone(),
+        Next::Register(_) if unchanged => previous.clone(),
         Next::Register(mut input) => {
             if facts.settled && facts.desired > 0 {
                 set_tag(&mut input, PREVIOUS_TAG, facts.revision());
@@ -146,7 +141,8 @@ pub async fn update(
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
     let target =
-        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired).await?;
+        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
+            .await?;
     remember(format!(
         "the service {} is rolling out {} (deployment {}), and ECS goes on with that: \
          `cargo xtask status` shows it, `cargo xtask rollback` undoes it",

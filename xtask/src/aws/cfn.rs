@@ -110,8 +110,7 @@ fn is_missing(error: &wire::WireError) -> bool {
 /// # Errors
 /// CloudFormation can not be asked.
 pub async fn change_set(aws: &Aws, stack: &str, name: &str) -> Result<ChangeSet> {
-    let mut found =
-        ChangeSet { status: String::new(), reason: String::new(), changes: Vec::new() };
+    let mut found = ChangeSet { status: String::new(), reason: String::new(), changes: Vec::new() };
     let mut next = String::new();
     loop {
         let mut parameters = vec![("StackName", stack), ("ChangeSetName", name)];
@@ -174,7 +173,10 @@ fn read<T>(xml: &str, extract: impl FnOnce(Node<'_, '_>) -> T) -> Result<T> {
 }
 
 /// The `member` elements of a list.
-fn members<'a, 'i>(node: Node<'a, 'i>, list: &str) -> impl Iterator<Item = Node<'a, 'i>> + use<'a, 'i> {
+fn members<'a, 'i>(
+    node: Node<'a, 'i>,
+    list: &str,
+) -> impl Iterator<Item = Node<'a, 'i>> + use<'a, 'i> {
     let list = node.descendants().find(|n| n.tag_name().name() == list);
     list.into_iter().flat_map(|list| list.children().filter(Node::is_element))
 }

@@ -117,7 +117,7 @@ where
         other => (
             Exit::Unexpected,
             DisplayErrorContext(other).to_string(),
-            "run it again with -vv; if it stays, it is a bug".to_owned(),
+            "if it stays, it is a bug: report it with this line".to_owned(),
         ),
     };
     Failure::new(exit, format!("{doing}: {}", first_line(&text))).hint(hint).into()
@@ -133,12 +133,17 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             (Exit::Prerequisite, "the credentials expired: sign in again".into())
         }
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException"
-        | "SignatureDoesNotMatch" | "IncompleteSignature" => (
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature" => (
             Exit::Prerequisite,
             "AWS does not know these credentials: check the profile and the keys".into(),
         ),
-        "ClusterNotFoundException" | "ServiceNotFoundException" | "RepositoryNotFoundException"
+        "ClusterNotFoundException"
+        | "ServiceNotFoundException"
+        | "RepositoryNotFoundException"
         | "ServiceNotActiveException" => (
             Exit::Prerequisite,
             "check the name in xtask.toml; `cargo xtask infra deploy` creates the stack".into(),
@@ -147,7 +152,7 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
             Exit::Unexpected,
             "AWS kept throttling after five tries: wait a minute and run it again".into(),
         ),
-        _ => (Exit::Unexpected, "run it again with -vv to see every call".into()),
+        _ => (Exit::Unexpected, "the AWS documentation lists the operation's errors".into()),
     }
 }
 

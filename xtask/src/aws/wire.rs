@@ -127,8 +127,7 @@ pub async fn query(
         body.push('=');
         body.push_str(&percent_encode(value));
     }
-    let request =
-        Request { content_type: "application/x-www-form-urlencoded", target: None, body };
+    let request = Request { content_type: "application/x-www-form-urlencoded", target: None, body };
     call(config, Service::CloudFormation, operation, request, xml_error).await
 }
 
@@ -242,9 +241,8 @@ fn json_error(text: &str) -> ErrorMetadata {
 fn xml_error(text: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
     if let Ok(document) = roxmltree::Document::parse(text) {
-        let text_of = |name: &str| {
-            document.descendants().find(|node| node.tag_name().name() == name)?.text()
-        };
+        let text_of =
+            |name: &str| document.descendants().find(|node| node.tag_name().name() == name)?.text();
         if let Some(code) = text_of("Code") {
             meta = meta.code(code);
         }

@@ -29,13 +29,10 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
             Some(_) => (Vec::new(), None),
         }
     };
-    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) = tokio::join!(
-        building,
-        for_registry(&aws, environment),
-        for_rollout(&aws, environment)
-    );
+    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) =
+        tokio::join!(building, for_registry(&aws, environment), for_rollout(&aws, environment));
     checks.extend(more.into_iter().chain(rollout_checks));
-    well(checks)?;
+    well(ui, checks)?;
     let rollout = rollout.context("all checks are well, and there are no facts")?;
 
     let scratch = tempfile::tempdir()?;

@@ -93,9 +93,11 @@ impl Place<'_> {
         match value {
             Value::Literal(text) => Ok(text.clone()),
             Value::Env(from) => self.variable(key, from),
-            Value::LocalImage(_) => {
-                Err(self.wrong(key, "`local-image` has no meaning here", "it is for build arguments"))
-            }
+            Value::LocalImage(_) => Err(self.wrong(
+                key,
+                "`local-image` has no meaning here",
+                "it is for build arguments",
+            )),
         }
     }
 
@@ -107,8 +109,9 @@ impl Place<'_> {
 
 fn check_builder(builder: &Builder, place: &Place<'_>) -> Result<()> {
     match (builder.driver, &builder.name, &builder.endpoint) {
-        (Driver::DockerContainer | Driver::Kubernetes | Driver::Remote, None, _) => Err(place
-            .wrong("builder.name", "it is missing", "give the builder a name of its own")),
+        (Driver::DockerContainer | Driver::Kubernetes | Driver::Remote, None, _) => {
+            Err(place.wrong("builder.name", "it is missing", "give the builder a name of its own"))
+        }
         (Driver::Remote, _, None) => Err(place.wrong(
             "builder.endpoint",
             "it is missing",
@@ -183,7 +186,11 @@ fn build_secrets(
 fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Environment> {
     let key = |rest: &str| format!("env.{name}.{rest}");
     if raw.account.len() != 12 || !raw.account.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(place.wrong(&key("account"), "not twelve digits", "quote the account's number"));
+        return Err(place.wrong(
+            &key("account"),
+            "not twelve digits",
+            "quote the account's number",
+        ));
     }
     if raw.services.is_empty() {
         return Err(place.wrong(&key("services"), "it is empty", "name the ECS service"));
@@ -263,7 +270,11 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
         (Some(url), None) => HealthUrl::Fixed(url.clone()),
         (None, Some(output)) => HealthUrl::StackOutput(output.clone()),
         _ => {
-            return Err(place.wrong(key, "it needs `url` or `stack-output`", "write one of the two"));
+            return Err(place.wrong(
+                key,
+                "it needs `url` or `stack-output`",
+                "write one of the two",
+            ));
         }
     };
     let timeout = place.duration(&format!("{key}.timeout"), &raw.timeout)?;
@@ -357,9 +368,12 @@ mod tests {
         for url in ["http://127.0.0.1:4566", "http://localhost", "http://[::1]:1/x"] {
             assert!(on_this_machine(url), "{url}");
         }
-        for url in
-            ["https://ecs.eu-central-1.amazonaws.com", "http://localhost@evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example"]
-        {
+        for url in [
+            "https://ecs.eu-central-1.amazonaws.com",
+            "http://localhost@evil.example",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+        ] {
             assert!(!on_this_machine(url), "{url}");
         }
         assert!(refused("made-up-credentials = true").contains("only for an endpoint"));

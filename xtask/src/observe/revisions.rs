@@ -24,8 +24,7 @@ pub async fn target(
     service: &ServiceFacts,
     to: Option<u64>,
 ) -> Result<String> {
-    let (family, current) =
-        service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
+    let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
     let arn = match (to, tagged(service)) {
         (Some(number), _) => format!("{family}:{number}"),
         (None, Some(previous)) => previous,

@@ -77,7 +77,10 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
         .flag("--builder", inputs.builder)
         .flag("--progress", "rawjson")
         .flag("--platform", image.platforms.join(","))
-        .flag("--file", config.root.join(&image.context).join(&image.dockerfile).display().to_string())
+        .flag(
+            "--file",
+            config.root.join(&image.context).join(&image.dockerfile).display().to_string(),
+        )
         .flag("--metadata-file", inputs.metadata_file.display().to_string())
         // The attestation would make the image an index whose digest is new with every build.
         .arg("--provenance=false");

@@ -18,8 +18,8 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::plan::deploy::Plan;
 use crate::progress::{BuildState, sanitise};
-pub use style::{human_bytes, human_seconds};
 use style::Style;
+pub use style::{human_bytes, human_seconds};
 
 /// The front of the tool.
 pub struct Ui {
@@ -47,6 +47,19 @@ impl Ui {
             interactive: terminal && std::io::stdin().is_terminal(),
             github: github::Github::detect(),
             build: Mutex::new(build::BuildView::new(terminal)),
+        }
+    }
+
+    /// One that shows nothing of itself: without colour, terminal or Actions.
+    #[cfg(test)]
+    pub fn silent() -> Self {
+        Self {
+            format: Format::Text,
+            verbose: 0,
+            style: Style::new(false),
+            interactive: false,
+            github: None,
+            build: Mutex::new(build::BuildView::new(false)),
         }
     }
 
@@ -91,7 +104,7 @@ impl Ui {
             }
             Event::Note { text } => self.line(&format!("      {}", sanitise(text))),
             Event::Detail { text } if self.verbose > 0 => {
-                self.line(&s.dim(&format!("      $ {}", sanitise(text))));
+                self.line(&s.dim(&format!("      {}", sanitise(text))));
             }
             Event::Detail { .. } => {}
             Event::Warning { text, hint } => {
