@@ -17,7 +17,8 @@
 //!
 //! What `DescribeServiceDeployments` says goes before all of it.
 
-use super::machine::{Memory, Target};
+use super::machine::Target;
+use super::memory::Memory;
 use super::snapshot::{
     Deployment, DeploymentStatus, MonitorStatus, RolloutState, ServiceDeployment,
     ServiceDeploymentStatus, ServiceStatus, Snapshot,

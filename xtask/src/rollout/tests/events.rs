@@ -140,6 +140,14 @@ fn an_unhealthy_task_is_told_once() {
 }
 
 #[test]
+fn a_task_that_falls_ill_after_it_was_healthy_is_told() {
+    let healthy = look([ours()], [task("a").healthy()]);
+    let ill = look([ours()], [task("a").unhealthy()]);
+    let told = told(target(), story([(1, healthy), (1, ill)]));
+    assert_eq!(told.last().map(String::as_str), Some("task a unhealthy"), "{told:?}");
+}
+
+#[test]
 fn failures_are_counted_against_the_threshold_where_it_is_known() {
     let counted = |failures| {
         look([ours()], []).with(ServiceDeploymentStatus::InProgress).edit(|deployment| {
