@@ -6,7 +6,7 @@ use super::decide::propose;
 use super::event::RolloutEvent;
 use super::memory::Memory;
 use super::phases::{Draining, PhaseTimes};
-use super::snapshot::{EpochMillis, Millis, Snapshot, Task};
+use super::snapshot::{Deployment, EpochMillis, Millis, Snapshot, Task};
 use super::verdict::{RollbackOutcome, Verdict};
 
 /// What is being rolled out, from the reply to our own `UpdateService` call.
@@ -45,6 +45,13 @@ pub(crate) struct Progress {
     pub(crate) desired: u32,
     /// The most consecutive failures ECS reported.
     pub(crate) failed: u32,
+}
+
+impl Target {
+    /// Whether a deployment deploys what ran before ours.
+    pub(super) fn is_previous(&self, deployment: &Deployment) -> bool {
+        self.previous_task_definition.as_deref() == Some(&deployment.task_definition)
+    }
 }
 
 impl State {

@@ -22,7 +22,7 @@ pub(super) struct Memory {
     /// Why ours failed. Set for good: ECS never takes `FAILED` back.
     pub(super) failed: Option<String>,
     /// Deployments that said they roll ours back.
-    pub(super) rollbacks: BTreeSet<String>,
+    rollbacks: BTreeSet<String>,
     /// Deployments that were not primary while ours was.
     older: BTreeSet<String>,
     /// ECS is on its way back from ours.
@@ -38,8 +38,17 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether the primary deployment is ECS going back: an earlier deployment
+    /// made primary again, one whose reason says so, or the previous task
+    /// definition after ours failed.
+    pub(super) fn is_rollback(&self, target: &Target, primary: &Deployment) -> bool {
+        self.rollbacks.contains(&primary.id)
+            || self.is_older(target, primary)
+            || (self.failed.is_some() && target.is_previous(primary))
+    }
+
     /// Whether the deployment was there before ours.
-    pub(super) fn is_older(&self, target: &Target, deployment: &Deployment) -> bool {
+    fn is_older(&self, target: &Target, deployment: &Deployment) -> bool {
         self.older.contains(&deployment.id)
             || deployment
                 .created_at
@@ -148,12 +157,10 @@ impl Memory {
         if reason.contains("rolling back") || reason.contains("rollback") {
             self.rollbacks.insert(rival.id.clone());
         }
-        let is_previous =
-            target.previous_task_definition.as_deref() == Some(&rival.task_definition);
-        let is_rollback = self.seen
-            && (self.rollbacks.contains(&rival.id)
-                || (self.failed.is_some() && (is_previous || self.is_older(target, rival))));
-        if is_rollback {
+        // A primary from before ours may also be a stale answer; it is not
+        // once ours failed or stands beside it.
+        let beside = snapshot.deployments.iter().any(|d| d.id == target.deployment_id);
+        if (self.failed.is_some() || beside) && self.is_rollback(target, rival) {
             self.rolling_back = true;
             if self.said_rollback.insert(rival.id.clone()) {
                 events.push(RolloutEvent::RollingBack {

@@ -129,6 +129,8 @@ fn a_stale_answer_does_not_tell_a_task_backwards() {
     );
     assert_eq!(outcome.events.len(), 2, "{:?}", outcome.events);
     assert_eq!(outcome.state.running_tasks().count(), 1);
+    let (gone, _, _) = step(outcome.state, &look([ours()], []));
+    assert_eq!(gone.running_tasks().count(), 0);
 }
 
 #[test]
@@ -191,6 +193,14 @@ fn draining_counts_down_only() {
         told,
         ["old tasks draining, 2 left", "old tasks draining, 1 left", "old tasks are gone"]
     );
+}
+
+#[test]
+fn a_stale_answer_does_not_tell_of_a_rollback() {
+    let stale = look([old().primary()], []);
+    let told =
+        told(target(), story([(1, stale.clone()), (1, look([ours(), old()], [])), (2, stale)]));
+    assert!(!told.iter().any(|line| line.contains("rolling back")), "{told:?}");
 }
 
 #[test]
