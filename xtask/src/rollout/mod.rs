@@ -23,10 +23,12 @@
 mod decide;
 mod event;
 mod machine;
+mod memory;
 mod messages;
 mod open_enum;
 mod phases;
 mod snapshot;
+mod task_memory;
 mod tasks;
 mod verdict;
 
