@@ -23,7 +23,10 @@ def test_a_bug_is_a_500_without_details(
         raise RuntimeError("the dog ate ?token=abc.def.ghi")
 
     monkeypatch.setattr(api, "anonymise_photo", broken)
-    response = serve().post("/process", json=ORDER)
+    client = serve()
+    # Starting a service has replaced all of the root logger's handlers.
+    monkeypatch.setattr(logging.root, "handlers", [caplog.handler])
+    response = client.post("/process", json=ORDER)
     status, code, message = refused(response)
     assert (status, code) == (500, "internal")
     assert "dog" not in message
