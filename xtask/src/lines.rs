@@ -39,3 +39,20 @@ impl Lines {
         line
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_any_size_give_the_same_lines() {
+        let input = "one\r\n{\"é\":1}\n\nlast".as_bytes();
+        for size in 1..=input.len() {
+            let mut lines = Lines::default();
+            let mut all: Vec<String> = input.chunks(size).flat_map(|p| lines.push(p)).collect();
+            all.extend(lines.finish());
+            assert_eq!(all, ["one", "{\"é\":1}", "", "last"], "pieces of {size}");
+            assert_eq!(lines.finish(), None);
+        }
+    }
+}

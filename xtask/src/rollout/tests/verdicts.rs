@@ -2,6 +2,7 @@
 
 use super::build::*;
 use crate::rollout::*;
+use crate::rollout::{machine::Progress, verdict::RollbackOutcome};
 
 fn verdict(target: Target, story: Vec<Snapshot>) -> Option<Verdict> {
     play(target, story).verdict
@@ -169,7 +170,7 @@ fn without_a_circuit_breaker_nothing_fails_by_itself() {
     let crashing = |failed| look([ours().failing(failed), old()], [task("a").exited(1)]);
     let outcome = play(target(), (0..60).map(crashing));
     assert_eq!(outcome.verdict, None);
-    assert_eq!(deadline(outcome.state, 1).1.exit_code(), 9);
+    assert_eq!(deadline(outcome.state, 1).1.exit().code(), 9);
 }
 
 #[test]
@@ -381,7 +382,7 @@ fn every_verdict_has_its_exit_code() {
     let reason = || "x".to_owned();
     let progress = Progress::default();
     for (verdict, code) in all_verdicts(reason, progress) {
-        assert_eq!(verdict.exit_code(), code, "{verdict}");
+        assert_eq!(verdict.exit().code(), code, "{verdict}");
     }
 }
 
