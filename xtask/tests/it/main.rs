@@ -1,1 +1,9 @@
-//! Integration tests.
+//! Integration tests: one binary, so that it is linked once.
+//!
+//! `e2e` needs the Docker Engine and fails without it; everything else needs neither engine
+//! nor network.
+
+mod bad_input;
+mod builds;
+mod support;
+mod tidy;
