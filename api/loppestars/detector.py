@@ -32,14 +32,14 @@ MIN_CONFIDENCE = 0.5
 _TRAINED_SIDE = 300
 _MEAN_BGR = (104.0, 177.0, 123.0)
 #: The shorter side of the picture at the finer scales, in pixels.
-_FINER_SCALES = (600, 1200)
+_FINER_SCALES = (600, 960)
 _QUICK_SCALES = (600,)
 #: The longest box taken from a finer scale; larger faces are found at the scale before.
 _MAX_FINE_FACE = 120
 #: Enlarging a picture further shows nothing new.
-_MAX_ENLARGEMENT = 2.0
+_MAX_ENLARGEMENT = 1.5
 #: Pictures longer than this are searched in overlapping pieces.
-_MAX_PIECE_RATIO = 1.5
+_MAX_PIECE_RATIO = 1.8
 #: Two boxes are one face when so much of the smaller lies within the larger.
 _SAME_FACE = 0.5
 
