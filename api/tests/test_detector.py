@@ -39,7 +39,7 @@ def overlap(one: Box, other: Box) -> float:
 
 @pytest.mark.parametrize("side", [2800, 1500, 900, 600, 400])
 def test_faces_of_all_sizes_in_a_phone_photo(detector: FaceDetector, side: int) -> None:
-    """From a fifth of the photo's height down to a fortieth."""
+    """From a fifth of the photo's height down to a thirtieth."""
     place = (500, 150, side)
     found = detector.find(scene(4000, 3000, place))
     assert len(found) == 1
