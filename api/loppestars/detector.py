@@ -44,7 +44,7 @@ _MAX_ENLARGEMENT = 1.5
 #: Pictures longer than this are searched in overlapping pieces.
 _MAX_PIECE_RATIO = 1.8
 #: Two boxes are one face when so much of the smaller lies within the larger.
-_SAME_FACE = 0.3
+_SAME_FACE = 0.5
 
 
 class ModelError(Exception):
