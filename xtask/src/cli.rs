@@ -206,18 +206,32 @@ pub struct DuArgs {
 /// Options of `prune`.
 #[derive(Args, Debug)]
 pub struct PruneArgs {
-    /// Also what is shared or was used lately: the whole builder cache
+    /// Also what images share and images of frontends: the whole builder cache
     #[arg(long)]
     pub all: bool,
-    /// Only what was not used for this long, such as 36h or 7d
+    /// Only what no build used for this long, such as 36h or 7d
     #[arg(long, value_name = "AGE")]
     pub older_than: Option<String>,
     /// Keep this much of the builder cache, such as 2GB
     #[arg(long, visible_alias = "max-used-space", value_name = "SIZE")]
     pub keep_storage: Option<String>,
+    /// Keep this much in any case, also of what is old
+    #[arg(long, value_name = "SIZE")]
+    pub reserved_space: Option<String>,
+    /// Stop when the builder's disk has this much free space
+    #[arg(long, value_name = "SIZE")]
+    pub min_free_space: Option<String>,
+    /// Keep cache mounts: the caches of package managers
+    #[arg(long)]
+    pub keep_mounts: bool,
     /// Also the ECR repository: its cache tag, and untagged images that nothing uses
     #[arg(long)]
     pub registry: bool,
+    /// The ECR repository, and not the builder's cache
+    #[arg(long, conflicts_with_all = [
+        "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
+    ])]
+    pub registry_only: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod ecs;
 pub mod login;
+pub mod prune;
 pub mod recover;
 pub mod verify;
 pub mod watch;

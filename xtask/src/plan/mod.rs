@@ -6,5 +6,6 @@ pub mod build;
 pub mod builder;
 pub mod deploy;
 pub(crate) mod diff;
+pub mod prune;
 pub(crate) mod secret;
 pub(crate) mod taskdef;

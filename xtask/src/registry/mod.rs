@@ -15,6 +15,7 @@ pub(crate) mod graph;
 pub(crate) mod in_use;
 pub(crate) mod lifecycle;
 pub(crate) mod manifest;
+pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod recheck;

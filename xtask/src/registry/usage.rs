@@ -34,6 +34,7 @@ impl fmt::Display for Area {
 
 /// One row: how much something takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Row {
     /// Where.
     pub area: Area,
@@ -326,6 +327,6 @@ mod tests {
         let json = serde_json::to_value(&builder_rows(&builder())[1]).unwrap();
         assert_eq!(json["area"], "builder");
         assert_eq!(json["bytes"], 131_072);
-        assert!(json["last_used"].as_i64().is_some());
+        assert!(json["last-used"].as_i64().is_some());
     }
 }
