@@ -5,5 +5,6 @@
 
 mod bad_input;
 mod builds;
+mod e2e;
 mod support;
 mod tidy;
