@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod ecs;
+pub mod infra;
 pub mod login;
 pub mod recover;
 pub mod verify;
@@ -86,7 +87,11 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
     let of = plan.steps.len();
     for (index, step) in plan.steps.iter().enumerate() {
         let number = index + 1;
-        if done.unchanged() && matches!(step, Step::Watch { .. } | Step::VerifyDigest { .. } | Step::VerifyHealth(_))
+        if done.unchanged()
+            && matches!(
+                step,
+                Step::Watch { .. } | Step::VerifyDigest { .. } | Step::VerifyHealth(_)
+            )
         {
             continue;
         }
@@ -176,8 +181,7 @@ async fn create_builder(argv: &Argv) -> Result<()> {
 
 async fn create_repository(context: &Context<'_>, name: &str) -> Result<()> {
     let (aws, _) = context.aws()?;
-    let scan =
-        aws_sdk_ecr::types::ImageScanningConfiguration::builder().scan_on_push(true).build();
+    let scan = aws_sdk_ecr::types::ImageScanningConfiguration::builder().scan_on_push(true).build();
     let created =
         aws.ecr.create_repository().repository_name(name).image_scanning_configuration(scan);
     match created.send().await {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
-pub use file::{Builder, Cache, Driver, Emulator, Image, Infra, Prune};
+pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra, Prune};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]
@@ -192,11 +192,9 @@ pub fn load(explicit: Option<&Path>, env: Option<&str>) -> Result<Config> {
         })?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
         Err(error) => {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("{}: {error}", dotenv_path.display()),
-            )
-            .into());
+            return Err(
+                Failure::new(Exit::Usage, format!("{}: {error}", dotenv_path.display())).into()
+            );
         }
     };
     let lookup = |name: &str| std::env::var(name).ok().or_else(|| dotenv.get(name).cloned());
@@ -206,11 +204,8 @@ pub fn load(explicit: Option<&Path>, env: Option<&str>) -> Result<Config> {
 fn find(from: &Path) -> Result<PathBuf> {
     let found = from.ancestors().map(|dir| dir.join("xtask.toml")).find(|path| path.is_file());
     Ok(found.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("no xtask.toml in {} or a folder above", from.display()),
-        )
-        .hint("go to the project's folder, or name the file with `--config FILE`")
+        Failure::new(Exit::Usage, format!("no xtask.toml in {} or a folder above", from.display()))
+            .hint("go to the project's folder, or name the file with `--config FILE`")
     })?)
 }
 

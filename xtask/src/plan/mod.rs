@@ -6,5 +6,7 @@ pub mod build;
 pub mod builder;
 pub mod deploy;
 pub(crate) mod diff;
+pub mod infra;
+pub mod local;
 pub(crate) mod secret;
 pub(crate) mod taskdef;
