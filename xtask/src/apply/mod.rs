@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod ecs;
+pub mod infra;
 pub mod login;
 pub mod prune;
 pub mod recover;

@@ -1,4 +1,4 @@
-//! One plain GET, for health URLs, through the HTTP client that the SDK has anyway.
+//! Plain HTTP, for health URLs and the emulator, through the client that the SDK has anyway.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,11 +40,29 @@ pub async fn get(
     headers: &BTreeMap<String, String>,
     patience: Duration,
 ) -> Result<Answer> {
+    send(client, "GET", url, headers, patience).await
+}
+
+/// Posts nothing to a URL, once.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(client: &SharedHttpClient, url: &str, patience: Duration) -> Result<Answer> {
+    send(client, "POST", url, &BTreeMap::new(), patience).await
+}
+
+async fn send(
+    client: &SharedHttpClient,
+    method: &'static str,
+    url: &str,
+    headers: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<Answer> {
     let headers = headers.clone();
     let (origin, path) = split(url);
     let operation = Operation::builder()
-        .service_name("health")
-        .operation_name("GET")
+        .service_name("http")
+        .operation_name(method)
         .behavior_version(BehaviorVersion::latest())
         .http_client(client.clone())
         .endpoint_url(&origin)
@@ -54,7 +72,7 @@ pub async fn get(
         .timeout_config(TimeoutConfig::builder().operation_timeout(patience).build())
         .serializer(move |(): ()| {
             let mut request = HttpRequest::new(SdkBody::empty());
-            request.set_method("GET")?;
+            request.set_method(method)?;
             request.set_uri(path.clone())?;
             for (name, value) in &headers {
                 request.headers_mut().try_insert(name.clone(), value.clone())?;

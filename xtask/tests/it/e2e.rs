@@ -90,8 +90,8 @@ fn change_of_code(copy: &Copy) {
 fn photo(copy: &Copy) {
     let status = copy.run(&["local", "status", "--format", "json"]).code(0).json();
     assert!(status["try"].as_str().unwrap().starts_with("curl "), "{status}");
-    let (path, body) = copy.example();
-    let answer = http::post(&copy.url(&path), &body);
+    let (url, body) = copy.example();
+    let answer = http::post(&url, &body);
     assert_eq!(answer.status, 200, "{answer:?}");
     let answer = answer.json();
     assert_eq!(answer["success"], true, "{answer}");

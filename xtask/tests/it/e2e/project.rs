@@ -160,12 +160,12 @@ impl Copy {
         }
     }
 
-    /// The example request of xtask.toml: path and JSON.
+    /// The example request of xtask.toml: URL and JSON.
     pub fn example(&self) -> (String, String) {
         let config: toml::Table = self.read("xtask.toml").parse().unwrap();
         let example = &config["env"]["local"]["emulator"]["example"];
         let text = |key: &str| example[key].as_str().unwrap().to_owned();
-        (text("path"), text("json"))
+        (text("url"), text("json"))
     }
 
     /// What the service stored, asked of the stand-in of Supabase Storage.
