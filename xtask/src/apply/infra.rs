@@ -128,7 +128,6 @@ pub async fn execute(
 ) -> Result<()> {
     let Some(change_set) = proposal.change_set else { return Ok(()) };
     let (stack, plan) = (&change_set.stack, &proposal.plan);
-    ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
     let start = Instant::now();
     let mut seen = HashSet::new();
     cfn::new_events(aws, stack, &mut seen).await?;
@@ -143,12 +142,18 @@ pub async fn execute(
     let mut first_failed: Option<cfn::StackEvent> = None;
     let ended = loop {
         let mut last = None;
-        for event in cfn::new_events(aws, stack, &mut seen).await? {
+        let events = cfn::new_events(aws, stack, &mut seen).await?;
+        for (index, event) in events.iter().enumerate() {
             let of_stack = event.kind == "AWS::CloudFormation::Stack" && event.resource == *stack;
             let reason = if event.reason.is_empty() { "" } else { ": " };
             let (resource, status) = (&event.resource, &event.status);
             let text = format!("{resource}  {status}{reason}{}", event.reason);
-            ui.emit(&Event::Note { text });
+            let outdated = events[index + 1..].iter().any(|later| later.resource == *resource);
+            if outdated && status.ends_with("_IN_PROGRESS") {
+                ui.emit(&Event::Detail { text });
+            } else {
+                ui.emit(&Event::Note { text });
+            }
             if of_stack {
                 last = infra::ended(&event.status).or(last);
             } else if event.status.ends_with("_FAILED")
@@ -156,7 +161,7 @@ pub async fn execute(
                 && !event.reason.contains("cancelled")
                 && first_failed.is_none()
             {
-                first_failed = Some(event);
+                first_failed = Some(event.clone());
             }
         }
         if let Some(ended) = last {
@@ -164,11 +169,9 @@ pub async fn execute(
         }
         tokio::time::sleep(pause(start.elapsed())).await;
     };
-    let seconds = start.elapsed().as_secs_f64();
     if ended != Ended::Well {
         return Err(failed(plan, ended, first_failed.as_ref(), environment).into());
     }
-    ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::{Place, base_image, lock, ministack, process, secret};
 use crate::apply::infra::{execute, propose};
 use crate::aws::{self, Aws};
 use crate::event::Event;
+use crate::interrupt::remember;
 use crate::observe::engine::{engine, first_local_image};
 use crate::observe::preflight::{Check, well};
 use crate::observe::stack;
@@ -26,6 +27,11 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     let aws = aws::connect(place.environment).await;
     let (facts, companions) = observe(place, &aws).await?;
     let steps = plan::up(&facts, &wanted(place, &companions));
+    remember(format!(
+        "what was started goes on: `cargo xtask local up --env {0}` finishes it, \
+         `cargo xtask local down --env {0}` ends it",
+        place.environment.name
+    ));
     let up = Up { ui, place, aws: &aws, companions: &companions, of: steps.len() };
     let mut values = BTreeMap::new();
     tokio::try_join!(
