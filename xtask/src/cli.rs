@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::exit;
+
 /// Build a container image with Docker buildx, push it to Amazon ECR and roll it out on Amazon ECS.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, after_help = exit::help())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,7 +34,7 @@ pub struct Global {
     /// Colour on the terminal
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
-    /// Say more: -v the commands that are run, -vv every call
+    /// Say more: what was found before anything is done
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -133,6 +135,9 @@ pub struct BuildArgs {
     /// Build up to this stage of the Dockerfile
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
+    /// Also write the build as a waterfall: FILE.html as a page, FILE.json for Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
     /// A further tag; may be repeated
     #[arg(long = "tag", short = 't', value_name = "TAG")]
     pub tags: Vec<String>,
@@ -201,18 +206,32 @@ pub struct DuArgs {
 /// Options of `prune`.
 #[derive(Args, Debug)]
 pub struct PruneArgs {
-    /// Also what is shared or was used lately: the whole builder cache
+    /// Also what images share and images of frontends: the whole builder cache
     #[arg(long)]
     pub all: bool,
-    /// Only what was not used for this long, such as 36h or 7d
+    /// Only what no build used for this long, such as 36h or 7d
     #[arg(long, value_name = "AGE")]
     pub older_than: Option<String>,
     /// Keep this much of the builder cache, such as 2GB
     #[arg(long, visible_alias = "max-used-space", value_name = "SIZE")]
     pub keep_storage: Option<String>,
+    /// Keep this much in any case, also of what is old
+    #[arg(long, value_name = "SIZE")]
+    pub reserved_space: Option<String>,
+    /// Stop when the builder's disk has this much free space
+    #[arg(long, value_name = "SIZE")]
+    pub min_free_space: Option<String>,
+    /// Keep cache mounts: the caches of package managers
+    #[arg(long)]
+    pub keep_mounts: bool,
     /// Also the ECR repository: its cache tag, and untagged images that nothing uses
     #[arg(long)]
     pub registry: bool,
+    /// The ECR repository, and not the builder's cache
+    #[arg(long, conflicts_with_all = [
+        "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
+    ])]
+    pub registry_only: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -49,7 +49,7 @@ pub enum Event {
         /// The text.
         text: String,
     },
-    /// A command is run, or a call made; shown with `-v`.
+    /// Something that was found; shown with `-v`.
     Detail {
         /// The text.
         text: String,

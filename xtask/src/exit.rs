@@ -64,6 +64,12 @@ impl Exit {
     }
 }
 
+/// The table as text, for `--help`.
+pub fn help() -> String {
+    let rows = Exit::TABLE.map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code()));
+    format!("Exit codes:\n{}", rows.concat())
+}
+
 /// An expected failure: what is wrong and where, what to do next, and the exit code.
 ///
 /// Anything that is not a `Failure` ends as [`Exit::Unexpected`].
@@ -116,9 +122,10 @@ mod tests {
 
     #[test]
     fn the_code_survives_added_context() {
-        let error = anyhow::Result::<()>::Err(Failure::new(Exit::PushFailed, "no").hint("go").into())
-            .context("while pushing")
-            .unwrap_err();
+        let error =
+            anyhow::Result::<()>::Err(Failure::new(Exit::PushFailed, "no").hint("go").into())
+                .context("while pushing")
+                .unwrap_err();
         assert_eq!(exit_of(&error), Exit::PushFailed);
         assert_eq!(hint_of(&error), Some("go"));
         assert_eq!(format!("{error:#}"), "while pushing: no");

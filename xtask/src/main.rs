@@ -11,6 +11,7 @@ mod config;
 mod event;
 mod exit;
 mod interrupt;
+mod lines;
 mod local;
 mod observe;
 mod plan;

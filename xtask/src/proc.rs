@@ -5,7 +5,7 @@
 //! of their own, so that an interruption ends them and everything they started.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use crate::exit::{Exit, Failure};
+use crate::lines::Lines;
 use crate::plan::argv::Argv;
 
 /// The process groups that run now, and whether no further one may start.
@@ -134,19 +135,22 @@ pub fn stream(
     let reader = expression.reader().map_err(|error| cannot_start(argv, &error.to_string()))?;
     let group = Group::enter(&reader.pids());
     let mut tail = Tail::default();
-    let mut lines = BufReader::new(&reader);
-    let mut line = Vec::new();
-    while lines
-        .read_until(b'\n', &mut line)
-        .with_context(|| format!("the output of `{}` can not be read", argv.program))?
-        > 0
-    {
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end_matches(['\n', '\r']);
-        on_line(text);
-        tail.push(text);
-        line.clear();
+    let mut lines = Lines::default();
+    let mut hear = |line: &str| {
+        on_line(line);
+        tail.push(line);
+    };
+    let mut piece = [0; 16 * 1024];
+    loop {
+        let read = (&reader)
+            .read(&mut piece)
+            .with_context(|| format!("the output of `{}` can not be read", argv.program))?;
+        if read == 0 {
+            break;
+        }
+        lines.push(&piece[..read]).iter().for_each(|line| hear(line));
     }
+    lines.finish().iter().for_each(|line| hear(line));
     let code = reader.try_wait()?.and_then(|output| output.status.code());
     drop(group);
     Ok(Output { code, stdout: read_back(stdout)?, stderr: tail.0 })

@@ -124,9 +124,11 @@ impl DeployReport {
         if let Some(seconds) = self.build_seconds {
             rows.push(("build and push".to_owned(), human_seconds(seconds)));
         }
-        rows.extend(self.health.iter().map(|health| {
-            ("health".to_owned(), format!("{} {}", health.url, health.status))
-        }));
+        rows.extend(
+            self.health
+                .iter()
+                .map(|health| ("health".to_owned(), format!("{} {}", health.url, health.status))),
+        );
         rows
     }
 

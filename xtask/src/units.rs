@@ -5,8 +5,6 @@
 //! Docker reads it as 1024-based and everybody else as 1000-based.
 //! Durations are whole seconds and, unlike Go's, may be given in days and weeks.
 
-#![allow(dead_code)]
-
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;

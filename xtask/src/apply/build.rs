@@ -210,7 +210,6 @@ fn layers_size(manifest: &str) -> Option<u64> {
     Some(layers.filter_map(|layer| layer["size"].as_u64()).sum())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

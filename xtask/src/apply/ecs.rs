@@ -10,10 +10,10 @@ use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::observe::ecs::{describe_service, describe_task_definition, revision};
+use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
-use crate::plan::diff::{Difference, diff};
+use crate::plan::diff::{Difference, diff, is_unchanged};
 use crate::plan::taskdef;
 use crate::rollout::Target;
 use crate::ui::Ui;
@@ -90,40 +90,39 @@ pub async fn settle(
 ///
 /// # Errors
 /// ECS refuses, or can not be asked.
-pub async fn update(
-    ui: &Ui,
-    aws: &Aws,
-    update: &Update,
-    pushed: Option<&str>,
-) -> Result<Updated> {
+pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -> Result<Updated> {
     // The revision that runs now is the base, and not the one that ran before the build.
     let facts = describe_service(aws, &update.cluster, &update.service).await?;
-    let (image, next, differences) = match &update.change {
+    let (image, next, definition) = match &update.change {
         TaskChange::Existing(arn) => {
             let target = describe_task_definition(aws, arn).await?;
-            let differences = diff(&facts.described, &target);
-            (None, Next::Existing(arn.clone()), differences)
+            let container = container_of(&target["taskDefinition"], &update.container);
+            let image = container.and_then(|container| container["image"].as_str());
+            (image.map(str::to_owned), Next::Existing(arn.clone()), target)
         }
-        TaskChange::Next { container, image, environment, secrets } => {
+        TaskChange::Next { image, environment, secrets } => {
             let image = concrete(image, pushed)?;
             let change = taskdef::Change {
-                container: container.clone(),
+                container: update.container.clone(),
                 image: image.clone(),
                 environment: environment.clone(),
                 secrets: secrets.clone(),
             };
             let next = taskdef::next(&facts.described, &change)
                 .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
-            let differences = diff(&facts.described, &next);
-            (Some(image), Next::Register(next), differences)
+            (Some(image), Next::Register(next.clone()), next)
         }
     };
+    let mut differences = diff(&facts.described, &definition);
+    // Our own note on a revision is nothing that a user has changed.
+    differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
+    let unchanged = is_unchanged(&facts.described, &definition);
     for difference in &differences {
         ui.emit(&Event::Note { text: difference.to_string() });
     }
     let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
     let previous = facts.task_definition_arn.clone();
-    if differences.is_empty() && serves && !update.force {
+    if unchanged && serves && !update.force {
         return Ok(Updated {
             service: update.service.clone(),
             image,
@@ -135,7 +134,7 @@ pub async fn update(
     }
     let task_definition = match next {
         Next::Existing(arn) => arn,
-        Next::Register(_) if differences.is_empty() => previous.clone(),
+        Next::Register(_) if unchanged => previous.clone(),
         Next::Register(mut input) => {
             if facts.settled && facts.desired > 0 {
                 set_tag(&mut input, PREVIOUS_TAG, facts.revision());
@@ -146,7 +145,8 @@ pub async fn update(
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
     let target =
-        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired).await?;
+        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
+            .await?;
     remember(format!(
         "the service {} is rolling out {} (deployment {}), and ECS goes on with that: \
          `cargo xtask status` shows it, `cargo xtask rollback` undoes it",

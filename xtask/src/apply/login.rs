@@ -67,8 +67,7 @@ impl DockerConfig {
     pub fn login(&self, registry: &str, user: &str, password: String) -> Result<()> {
         debug_assert!(self.dir.path().exists());
         let argv = login_argv(registry, user);
-        let output =
-            stream(&argv, &self.env, None, Input::Bytes(password.into_bytes()), |_| {})?;
+        let output = stream(&argv, &self.env, None, Input::Bytes(password.into_bytes()), |_| {})?;
         if output.ok() {
             return Ok(());
         }
@@ -112,9 +111,7 @@ fn private_config(text: &str, registry: &str, user: Option<&Path>) -> Result<Val
 
 fn user_config_dir() -> Option<PathBuf> {
     let named = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
-    named
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
+    named.map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
 }
 
 /// Where a file stays in memory, if the machine has such a place.

@@ -30,7 +30,8 @@ pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) 
         match one_back(context, aws, environment, updated).await {
             Ok(()) => back.push(format!("{} is back on {to}", updated.service)),
             Err(problem) => {
-                let text = format!("{} could not be put back on {to}: {problem:#}", updated.service);
+                let text =
+                    format!("{} could not be put back on {to}: {problem:#}", updated.service);
                 context.ui.emit(&Event::Warning {
                     text,
                     hint: Some("look at it with `cargo xtask status`".into()),
@@ -48,7 +49,9 @@ pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) 
         other => other,
     };
     Failure::new(exit, format!("{error:#}; {}", back.join(", ")))
-        .hint("mend what the tasks' log shows, and deploy again; `--no-rollback` leaves it in place")
+        .hint(
+            "mend what the tasks' log shows, and deploy again; `--no-rollback` leaves it in place",
+        )
         .into()
 }
 
@@ -74,6 +77,7 @@ async fn one_back(
     let wanted = Update {
         cluster: environment.cluster.clone(),
         service: updated.service.clone(),
+        container: environment.container.clone(),
         change: TaskChange::Existing(updated.previous.clone()),
         desired_count: None,
         force: false,

@@ -81,7 +81,8 @@ pub async fn digests(
 
 /// The digest itself, and those of an index's manifests.
 fn accepted(digest: &str, manifest: Option<&str>) -> Vec<String> {
-    let index: Value = manifest.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let index: Value =
+        manifest.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let children = index["manifests"].as_array().into_iter().flatten();
     let children = children.filter_map(|child| child["digest"].as_str());
     std::iter::once(digest).chain(children).map(str::to_owned).collect()

@@ -10,8 +10,8 @@ use super::ecs::Updated;
 use crate::aws::{Aws, logs};
 use crate::config::Environment;
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
-use crate::observe::rollout::{Watched, snapshot};
+use crate::exit::Failure;
+use crate::observe::rollout::snapshot;
 use crate::rollout::{
     self, Draining, Millis, PhaseTimes, RolloutEvent, State, Task, Verdict, task_id,
 };
@@ -115,11 +115,8 @@ async fn look(
     at: Millis,
 ) -> Result<Option<rollout::Snapshot>> {
     let target = state.target();
-    let watched = Watched {
-        deployment: target.deployment_id.clone(),
-        created_at: (target.started_at > 0).then_some(target.started_at),
-    };
-    snapshot(aws, cluster, &target.service, at, &watched).await
+    let created_at = (target.started_at > 0).then_some(target.started_at);
+    snapshot(aws, cluster, &target.service, at, created_at).await
 }
 
 /// Runs futures side by side on this task.
@@ -174,27 +171,21 @@ fn outcome(state: &State, verdict: Verdict) -> Outcome {
 /// The failure that a verdict ends the command with.
 pub fn failure(verdict: &Verdict, environment: &Environment) -> Failure {
     let env = &environment.name;
-    let (exit, hint) = match verdict {
-        Verdict::Succeeded { .. } => (Exit::Success, String::new()),
-        Verdict::RolledBack { .. } => (
-            Exit::RolledBack,
-            "the earlier revision serves; mend what the tasks' log shows, and deploy again".into(),
-        ),
-        Verdict::Failed { .. } | Verdict::Stopped { .. } => (
-            Exit::RolloutFailed,
-            format!("`cargo xtask rollback --env {env}` puts the earlier revision back"),
-        ),
-        Verdict::Superseded { .. } => (
-            Exit::Superseded,
-            format!("somebody else deployed meanwhile: `cargo xtask status --env {env}`"),
-        ),
-        Verdict::DeadlinePassed { .. } => (
-            Exit::DeadlinePassed,
-            format!(
-                "ECS goes on with it: `cargo xtask status --env {env}`; a longer `deadline` is set \
-                 in xtask.toml"
-            ),
+    let hint = match verdict {
+        Verdict::Succeeded { .. } => String::new(),
+        Verdict::RolledBack { .. } => {
+            "the earlier revision serves; mend what the tasks' log shows, and deploy again".into()
+        }
+        Verdict::Failed { .. } | Verdict::Stopped { .. } => {
+            format!("`cargo xtask rollback --env {env}` puts the earlier revision back")
+        }
+        Verdict::Superseded { .. } => {
+            format!("somebody else deployed meanwhile: `cargo xtask status --env {env}`")
+        }
+        Verdict::DeadlinePassed { .. } => format!(
+            "ECS goes on with it: `cargo xtask status --env {env}`; a longer `deadline` is set in \
+             xtask.toml"
         ),
     };
-    Failure::new(exit, verdict.to_string()).hint(hint)
+    Failure::new(verdict.exit(), verdict.to_string()).hint(hint)
 }

@@ -59,12 +59,13 @@ async fn send(
     patience: Duration,
 ) -> Result<Answer> {
     let headers = headers.clone();
+    let (origin, path) = split(url);
     let operation = Operation::builder()
         .service_name("http")
         .operation_name(method)
         .behavior_version(BehaviorVersion::latest())
         .http_client(client.clone())
-        .endpoint_url(url)
+        .endpoint_url(&origin)
         .no_auth()
         .no_retry()
         .sleep_impl(TokioSleep::new())
@@ -72,6 +73,7 @@ async fn send(
         .serializer(move |(): ()| {
             let mut request = HttpRequest::new(SdkBody::empty());
             request.set_method(method)?;
+            request.set_uri(path.clone())?;
             for (name, value) in &headers {
                 request.headers_mut().try_insert(name.clone(), value.clone())?;
             }
@@ -88,4 +90,30 @@ async fn send(
         let text = DisplayErrorContext(&error).to_string();
         anyhow!("{}", text.lines().next().unwrap_or_default())
     })
+}
+
+/// The origin of a URL, and its path with the query. The two are sent apart, because an
+/// endpoint's path would get a slash at its end.
+fn split(url: &str) -> (String, String) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    let path = url[end..].split('#').next().unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    (url[..end].to_owned(), format!("{slash}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_split_behind_its_host() {
+        let parts = |url| {
+            let (origin, path) = split(url);
+            format!("{origin} {path}")
+        };
+        assert_eq!(parts("http://h:1/a/b?c=d#e"), "http://h:1 /a/b?c=d");
+        assert_eq!(parts("https://h"), "https://h /");
+        assert_eq!(parts("https://h?x=/"), "https://h /?x=/");
+    }
 }

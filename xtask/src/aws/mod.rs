@@ -20,7 +20,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 
-use crate::config::Environment;
+use crate::config::{Cluster, Environment};
 use crate::exit::{Exit, Failure};
 
 /// The clients of one environment. They share connections and credentials.
@@ -38,11 +38,30 @@ pub struct Aws {
 
 /// Makes the clients of an environment. Asks nobody anything.
 pub async fn connect(environment: &Environment) -> Aws {
+    let made_up = environment.made_up_credentials.then_some(environment.account.as_str());
+    let (profile, url) = (environment.profile.as_deref(), environment.endpoint_url.as_deref());
+    clients(&environment.region, profile, url, made_up).await
+}
+
+/// Makes the clients for a cluster of another environment. Asks nobody anything.
+pub async fn connect_cluster(cluster: &Cluster) -> Aws {
+    let made_up = cluster.made_up_credentials.then_some(cluster.account.as_str());
+    let (profile, url) = (cluster.profile.as_deref(), cluster.endpoint_url.as_deref());
+    clients(&cluster.region, profile, url, made_up).await
+}
+
+/// `made_up` is the account that made-up credentials stand for.
+async fn clients(
+    region: &str,
+    profile: Option<&str>,
+    endpoint_url: Option<&str>,
+    made_up: Option<&str>,
+) -> Aws {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(environment.region.clone()))
+        .region(Region::new(region.to_owned()))
         .http_client(http.clone())
         .retry_config(RetryConfig::standard().with_max_attempts(5))
         .timeout_config(
@@ -51,14 +70,14 @@ pub async fn connect(environment: &Environment) -> Aws {
                 .operation_attempt_timeout(Duration::from_secs(30))
                 .build(),
         );
-    if let Some(url) = &environment.endpoint_url {
+    if let Some(url) = endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    if let Some(profile) = &environment.profile {
+    if let Some(profile) = profile {
         loader = loader.profile_name(profile);
     }
-    if environment.made_up_credentials {
-        let made_up = Credentials::new(&environment.account, "made-up", None, None, "xtask.toml");
+    if let Some(account) = made_up {
+        let made_up = Credentials::new(account, "made-up", None, None, "xtask.toml");
         loader = loader.credentials_provider(SharedCredentialsProvider::new(made_up));
     }
     let config = loader.load().await;
@@ -117,7 +136,7 @@ where
         other => (
             Exit::Unexpected,
             DisplayErrorContext(other).to_string(),
-            "run it again with -vv; if it stays, it is a bug".to_owned(),
+            "if it stays, it is a bug: report it with this line".to_owned(),
         ),
     };
     Failure::new(exit, format!("{doing}: {}", first_line(&text))).hint(hint).into()
@@ -133,12 +152,17 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
             (Exit::Prerequisite, "the credentials expired: sign in again".into())
         }
-        "UnrecognizedClientException" | "InvalidClientTokenId" | "InvalidSignatureException"
-        | "SignatureDoesNotMatch" | "IncompleteSignature" => (
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature" => (
             Exit::Prerequisite,
             "AWS does not know these credentials: check the profile and the keys".into(),
         ),
-        "ClusterNotFoundException" | "ServiceNotFoundException" | "RepositoryNotFoundException"
+        "ClusterNotFoundException"
+        | "ServiceNotFoundException"
+        | "RepositoryNotFoundException"
         | "ServiceNotActiveException" => (
             Exit::Prerequisite,
             "check the name in xtask.toml; `cargo xtask infra deploy` creates the stack".into(),
@@ -147,7 +171,7 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
             Exit::Unexpected,
             "AWS kept throttling after five tries: wait a minute and run it again".into(),
         ),
-        _ => (Exit::Unexpected, "run it again with -vv to see every call".into()),
+        _ => (Exit::Unexpected, "the AWS documentation lists the operation's errors".into()),
     }
 }
 

@@ -13,6 +13,7 @@ use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
@@ -127,8 +128,7 @@ pub async fn query(
         body.push('=');
         body.push_str(&percent_encode(value));
     }
-    let request =
-        Request { content_type: "application/x-www-form-urlencoded", target: None, body };
+    let request = Request { content_type: "application/x-www-form-urlencoded", target: None, body };
     call(config, Service::CloudFormation, operation, request, xml_error).await
 }
 
@@ -161,6 +161,7 @@ async fn call(
     let url = endpoint(config, service, &region);
 
     let mut layer = Layer::new("signing");
+    layer.store_put(AuthSchemeOptionResolverParams::new(()));
     layer.store_put(SigV4OperationSigningConfig {
         region: Some(SigningRegion::from(region)),
         name: Some(SigningName::from_static(service.name())),
@@ -242,9 +243,8 @@ fn json_error(text: &str) -> ErrorMetadata {
 fn xml_error(text: &str) -> ErrorMetadata {
     let mut meta = ErrorMetadata::builder();
     if let Ok(document) = roxmltree::Document::parse(text) {
-        let text_of = |name: &str| {
-            document.descendants().find(|node| node.tag_name().name() == name)?.text()
-        };
+        let text_of =
+            |name: &str| document.descendants().find(|node| node.tag_name().name() == name)?.text();
         if let Some(code) = text_of("Code") {
             meta = meta.code(code);
         }

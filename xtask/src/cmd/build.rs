@@ -1,5 +1,7 @@
 //! `cargo xtask build`
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -9,11 +11,11 @@ use crate::aws;
 use crate::cli::BuildArgs;
 use crate::config::Config;
 use crate::event::Event;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::observe::preflight::{for_build, for_registry, well};
 use crate::plan::build::Output;
 use crate::plan::deploy::Plan;
-use crate::progress::BuildReport;
+use crate::progress::{BuildReport, timeline, waterfall};
 use crate::ui::{Ui, human_bytes, human_seconds};
 
 /// What `build` reports.
@@ -51,12 +53,12 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let (registry_checks, registry) = registry.unwrap_or_default();
     if args.push {
         checks.extend(registry_checks);
-    } else if let Err(error) = well(registry_checks) {
+    } else if let Err(error) = well(ui, registry_checks) {
         // A build for this machine does not need the registry; it is only slower.
         let text = format!("building without the registry cache: {error:#}");
         ui.emit(&Event::Warning { text, hint: None });
     }
-    well(checks)?;
+    well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
 
     let scratch = tempfile::tempdir()?;
@@ -81,6 +83,9 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let mut done = Done::default();
     apply::apply(&context, &plan, &mut done).await?;
     let built = done.built.context("a plan that builds ended without a build")?;
+    if let Some(path) = &args.timeline {
+        write_timeline(path, &built.report, &built.names[0])?;
+    }
     let report = Report {
         image: &built.names,
         digest: &built.digest,
@@ -101,4 +106,15 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         lines.join("\n")
     })?;
     Ok(Exit::Success)
+}
+
+/// Writes the build as a page or, for a name that ends in `.json`, as trace events.
+fn write_timeline(path: &Path, report: &BuildReport, title: &str) -> Result<()> {
+    let json = path.extension().is_some_and(|extension| extension == "json");
+    let text =
+        if json { timeline::trace(report).to_string() } else { waterfall::html(report, title) };
+    Ok(std::fs::write(path, text).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--timeline {}: {error}", path.display()))
+            .hint("the build itself went well; name a file in a folder that exists")
+    })?)
 }

@@ -29,13 +29,10 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
             Some(_) => (Vec::new(), None),
         }
     };
-    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) = tokio::join!(
-        building,
-        for_registry(&aws, environment),
-        for_rollout(&aws, environment)
-    );
+    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) =
+        tokio::join!(building, for_registry(&aws, environment), for_rollout(&aws, environment));
     checks.extend(more.into_iter().chain(rollout_checks));
-    well(checks)?;
+    well(ui, checks)?;
     let rollout = rollout.context("all checks are well, and there are no facts")?;
 
     let scratch = tempfile::tempdir()?;
@@ -61,7 +58,6 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         _ => anyhow::bail!("all checks are well, and there are no facts"),
     };
     let change = TaskChange::Next {
-        container: environment.container.clone(),
         image,
         environment: environment.environment.clone(),
         secrets: environment.secrets.clone(),
@@ -70,6 +66,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         rollout.services.iter().map(|service| (service.name.clone(), service.desired)).collect();
     steps.extend(deploy::rollout(&Rollout {
         cluster: &environment.cluster,
+        container: &environment.container,
         services: &services,
         desired_count: environment.desired_count,
         change: &change,

@@ -53,9 +53,7 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
     checks.sort_by_key(|check| check.found.is_err());
     let findings: Vec<Finding<'_>> = checks.iter().map(Finding::from).collect();
     let wrong = checks.iter().find_map(|check| check.found.as_ref().err());
-    ui.result(&serde_json::json!({ "checks": findings }), || {
-        findings.iter().map(text).collect()
-    })?;
+    ui.result(&serde_json::json!({ "checks": findings }), || findings.iter().map(text).collect())?;
     Ok(wrong.map_or(Exit::Success, exit_of))
 }
 

@@ -10,6 +10,7 @@ mod prepare;
 mod prune;
 mod rollback;
 mod status;
+mod storage;
 
 use anyhow::Result;
 use clap::CommandFactory as _;

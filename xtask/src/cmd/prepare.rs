@@ -83,9 +83,11 @@ fn names(config: &Config, facts: &BuildFacts, wanted: &Wanted<'_>) -> Vec<String
     tags.extend(moving.into_iter().flatten().cloned());
     let mut names: Vec<String> = tags.iter().map(|tag| format!("{name}:{tag}")).collect();
     // A tag with a colon or a slash is a whole name.
-    names.extend(wanted.tags.iter().map(|tag| {
-        if tag.contains([':', '/']) { tag.clone() } else { format!("{name}:{tag}") }
-    }));
+    names.extend(
+        wanted.tags.iter().map(|tag| {
+            if tag.contains([':', '/']) { tag.clone() } else { format!("{name}:{tag}") }
+        }),
+    );
     if names.is_empty() {
         names.push(format!("{name}:latest"));
     }

@@ -23,13 +23,14 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
     let ((mut checks, _), (more, rollout)) =
         tokio::join!(for_registry(&aws, environment), for_rollout(&aws, environment));
     checks.extend(more);
-    well(checks)?;
+    well(ui, checks)?;
     let rollout = rollout.context("all checks are well, and there are no facts")?;
     let mut steps = Vec::new();
     for service in &rollout.services {
         let target = revisions::target(&aws, environment, service, args.to).await?;
         steps.extend(deploy::rollout(&Rollout {
             cluster: &environment.cluster,
+            container: &environment.container,
             services: &[(service.name.clone(), service.desired)],
             desired_count: environment.desired_count,
             change: &TaskChange::Existing(target),

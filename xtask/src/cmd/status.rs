@@ -35,7 +35,7 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
     let environment = config.environment()?;
     let aws = aws::connect(environment).await;
     let (checks, facts) = for_rollout(&aws, environment).await;
-    well(checks)?;
+    well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
     let health = match &facts.health {
         Some(check) => Some((check.url.clone(), verify::health_once(&aws, check).await)),

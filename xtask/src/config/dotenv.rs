@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn reads_the_common_dialect() {
-        let text = "# c\n\nA=1\nexport B = two words # c\nC='x # y'\nD=\"a\\n\\\"b\\\"\" # c\nE=\nF=a#b\n";
+        let text =
+            "# c\n\nA=1\nexport B = two words # c\nC='x # y'\nD=\"a\\n\\\"b\\\"\" # c\nE=\nF=a#b\n";
         let values = parse(text).unwrap();
         let of = |name: &str| values[name].as_str();
         assert_eq!([of("A"), of("B"), of("C")], ["1", "two words", "x # y"]);

@@ -222,17 +222,37 @@ impl CacheMode {
     }
 }
 
-/// `[prune]`: what stays.
+/// `[prune]`: what `prune --registry` leaves in the repository, besides what is in use.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Prune {
     /// Task definition revisions of a family whose images stay.
     pub keep_revisions: usize,
+    /// Further families whose last revisions count as in use: those of scheduled tasks, say,
+    /// which no service and no task of the moment names.
+    pub keep_families: Vec<String>,
+    /// Tagged images that stay, the newest. Without this and `keep-younger-than` all of them do.
+    pub keep_last: Option<usize>,
+    /// Tagged images that were pushed within this time stay, such as `30d`.
+    pub keep_younger_than: Option<String>,
+    /// Images with a tag of one of these patterns stay, such as `v*`, and are not counted
+    /// in `keep-last`.
+    pub keep_tags: Vec<String>,
+    /// Untagged images stay for this time after their push: an index is pushed after its
+    /// children, which have no tag until then.
+    pub keep_untagged: String,
 }
 
 impl Default for Prune {
     fn default() -> Self {
-        Self { keep_revisions: 10 }
+        Self {
+            keep_revisions: 10,
+            keep_families: Vec::new(),
+            keep_last: None,
+            keep_younger_than: None,
+            keep_tags: Vec::new(),
+            keep_untagged: "1h".into(),
+        }
     }
 }
 
@@ -285,6 +305,8 @@ pub struct Env {
     pub builder: Option<Builder>,
     /// Overrides `[cache]`.
     pub cache: Option<Cache>,
+    /// Overrides `[prune]`.
+    pub prune: Option<Prune>,
     /// The CloudFormation stack.
     pub infra: Option<Infra>,
     /// The emulator that stands in for AWS.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
-pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra, Prune};
+pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub cache: Cache,
     /// What stays when pruning.
     pub prune: Prune,
+    /// Every configured cluster that may run images of the environment's repository.
+    pub clusters: Vec<Cluster>,
     /// Build arguments.
     pub args: BTreeMap<String, Arg>,
     /// Build secrets that are there.
@@ -115,6 +117,49 @@ pub struct Environment {
     pub infra: Option<Stack>,
     /// The emulator.
     pub emulator: Option<Emulator>,
+}
+
+/// What `prune` leaves in a repository, besides what is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prune {
+    /// Task definition revisions of a family whose images stay.
+    pub keep_revisions: usize,
+    /// Families that count, also when nothing of the moment names them.
+    pub keep_families: Vec<String>,
+    /// What becomes of tagged images; `None` when all stay.
+    pub tagged: Option<KeepTagged>,
+    /// How long after its push an untagged image is left alone.
+    pub keep_untagged: Duration,
+}
+
+/// Which tagged images stay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepTagged {
+    /// So many, the newest.
+    pub last: usize,
+    /// Those pushed within this time.
+    pub younger_than: Option<Duration>,
+    /// Those with a tag of one of these patterns.
+    pub tags: Vec<String>,
+}
+
+/// An ECS cluster of the configuration, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The environment that names it, for messages.
+    pub environment: String,
+    /// The AWS account.
+    pub account: String,
+    /// The AWS region.
+    pub region: String,
+    /// A profile of the AWS configuration.
+    pub profile: Option<String>,
+    /// An endpoint for every AWS service.
+    pub endpoint_url: Option<String>,
+    /// Sign with made-up credentials.
+    pub made_up_credentials: bool,
+    /// The cluster's name.
+    pub name: String,
 }
 
 impl Environment {

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::file::{self, File, Value};
 use super::{
-    Arg, Builder, Config, Driver, Environment, Health, HealthUrl, Hidden, Secret, SecretSource,
-    Stack,
+    Arg, Builder, Cluster, Config, Driver, Environment, Health, HealthUrl, Hidden, KeepTagged,
+    Prune, Secret, SecretSource, Stack,
 };
 use crate::exit::{Exit, Failure};
 use crate::plan::secret::secret_looking;
@@ -40,11 +40,13 @@ pub(super) fn resolve(
     let mut raw_secrets = file.image.secrets.clone();
     let mut builder = file.builder;
     let mut cache = file.cache;
+    let mut raw_prune = file.prune;
     if let Some(section) = &section {
         raw_args.extend(section.args.clone());
         raw_secrets.extend(section.build_secrets.clone());
         builder = section.builder.clone().unwrap_or(builder);
         cache = section.cache.clone().unwrap_or(cache);
+        raw_prune = section.prune.clone().unwrap_or(raw_prune);
     }
     if file.image.platforms.is_empty() {
         return Err(place.wrong("image.platforms", "it is empty", "write [\"linux/amd64\"]"));
@@ -58,7 +60,8 @@ pub(super) fn resolve(
         image: file.image,
         builder,
         cache,
-        prune: file.prune,
+        prune: prune(raw_prune, &place)?,
+        clusters: section.as_ref().map(|of| clusters(of, &file.env)).unwrap_or_default(),
         env: match (name, section) {
             (Some(name), Some(section)) => Some(environment(name, section, &place)?),
             _ => None,
@@ -93,9 +96,11 @@ impl Place<'_> {
         match value {
             Value::Literal(text) => Ok(text.clone()),
             Value::Env(from) => self.variable(key, from),
-            Value::LocalImage(_) => {
-                Err(self.wrong(key, "`local-image` has no meaning here", "it is for build arguments"))
-            }
+            Value::LocalImage(_) => Err(self.wrong(
+                key,
+                "`local-image` has no meaning here",
+                "it is for build arguments",
+            )),
         }
     }
 
@@ -107,8 +112,9 @@ impl Place<'_> {
 
 fn check_builder(builder: &Builder, place: &Place<'_>) -> Result<()> {
     match (builder.driver, &builder.name, &builder.endpoint) {
-        (Driver::DockerContainer | Driver::Kubernetes | Driver::Remote, None, _) => Err(place
-            .wrong("builder.name", "it is missing", "give the builder a name of its own")),
+        (Driver::DockerContainer | Driver::Kubernetes | Driver::Remote, None, _) => {
+            Err(place.wrong("builder.name", "it is missing", "give the builder a name of its own"))
+        }
         (Driver::Remote, _, None) => Err(place.wrong(
             "builder.endpoint",
             "it is missing",
@@ -116,6 +122,63 @@ fn check_builder(builder: &Builder, place: &Place<'_>) -> Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+fn prune(raw: file::Prune, place: &Place<'_>) -> Result<Prune> {
+    let younger_than = raw
+        .keep_younger_than
+        .map(|text| place.duration("prune.keep-younger-than", &text))
+        .transpose()?;
+    let expires = raw.keep_last.is_some() || younger_than.is_some();
+    if !expires && !raw.keep_tags.is_empty() {
+        return Err(place.wrong(
+            "prune.keep-tags",
+            "all tagged images stay anyway",
+            "set `keep-last` or `keep-younger-than` too, to let the others go; or remove it",
+        ));
+    }
+    Ok(Prune {
+        keep_revisions: raw.keep_revisions,
+        keep_families: raw.keep_families,
+        tagged: expires.then(|| KeepTagged {
+            last: raw.keep_last.unwrap_or(0),
+            younger_than,
+            tags: raw.keep_tags,
+        }),
+        keep_untagged: place.duration("prune.keep-untagged", &raw.keep_untagged)?,
+    })
+}
+
+/// The clusters of every environment that shares the account with this one, or its repository.
+fn clusters(of: &file::Env, all: &BTreeMap<String, file::Env>) -> Vec<Cluster> {
+    let image = |env: &file::Env| {
+        let registry =
+            env.registry.clone().unwrap_or_else(|| ecr_registry(&env.account, &env.region));
+        (registry, env.repository.clone())
+    };
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for (name, env) in all {
+        let same_account = env.account == of.account && env.endpoint_url == of.endpoint_url;
+        if !same_account && image(env) != image(of) {
+            continue;
+        }
+        let cluster = Cluster {
+            environment: name.clone(),
+            account: env.account.clone(),
+            region: env.region.clone(),
+            profile: env.profile.clone(),
+            endpoint_url: env.endpoint_url.clone(),
+            made_up_credentials: env.made_up_credentials,
+            name: env.cluster.clone(),
+        };
+        let again = |known: &Cluster| {
+            Cluster { environment: known.environment.clone(), ..cluster.clone() } == *known
+        };
+        if !clusters.iter().any(again) {
+            clusters.push(cluster);
+        }
+    }
+    clusters
 }
 
 fn args(raw: BTreeMap<String, Value>, place: &Place<'_>) -> Result<BTreeMap<String, Arg>> {
@@ -183,7 +246,11 @@ fn build_secrets(
 fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Environment> {
     let key = |rest: &str| format!("env.{name}.{rest}");
     if raw.account.len() != 12 || !raw.account.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(place.wrong(&key("account"), "not twelve digits", "quote the account's number"));
+        return Err(place.wrong(
+            &key("account"),
+            "not twelve digits",
+            "quote the account's number",
+        ));
     }
     if raw.services.is_empty() {
         return Err(place.wrong(&key("services"), "it is empty", "name the ECS service"));
@@ -263,7 +330,11 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
         (Some(url), None) => HealthUrl::Fixed(url.clone()),
         (None, Some(output)) => HealthUrl::StackOutput(output.clone()),
         _ => {
-            return Err(place.wrong(key, "it needs `url` or `stack-output`", "write one of the two"));
+            return Err(place.wrong(
+                key,
+                "it needs `url` or `stack-output`",
+                "write one of the two",
+            ));
         }
     };
     let timeout = place.duration(&format!("{key}.timeout"), &raw.timeout)?;
@@ -357,9 +428,12 @@ mod tests {
         for url in ["http://127.0.0.1:4566", "http://localhost", "http://[::1]:1/x"] {
             assert!(on_this_machine(url), "{url}");
         }
-        for url in
-            ["https://ecs.eu-central-1.amazonaws.com", "http://localhost@evil.example", "http://localhost.evil.example", "http://127.0.0.1.evil.example"]
-        {
+        for url in [
+            "https://ecs.eu-central-1.amazonaws.com",
+            "http://localhost@evil.example",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+        ] {
             assert!(!on_this_machine(url), "{url}");
         }
         assert!(refused("made-up-credentials = true").contains("only for an endpoint"));
@@ -373,6 +447,51 @@ mod tests {
         assert!(
             refused("builder = { driver = \"remote\", name = \"r\" }").contains("builder.endpoint")
         );
+    }
+
+    #[test]
+    fn what_a_prune_keeps_is_everything_that_has_a_tag_unless_a_limit_is_set() {
+        let prune = with("").unwrap().prune;
+        assert_eq!((prune.keep_revisions, prune.tagged), (10, None));
+        assert_eq!(prune.keep_untagged, Duration::from_secs(3600));
+        let prune = with("[prune]\nkeep-last = 5\nkeep-tags = [\"v*\"]").unwrap().prune;
+        let tagged = KeepTagged { last: 5, younger_than: None, tags: vec!["v*".into()] };
+        assert_eq!(prune.tagged, Some(tagged));
+        let text = "[prune]\nkeep-younger-than = \"30d\"\n[env.test.prune]\nkeep-untagged = \"0\"";
+        let prune = with(text).unwrap().prune;
+        assert_eq!((prune.tagged, prune.keep_untagged), (None, Duration::ZERO));
+        assert!(refused("[prune]\nkeep-tags = [\"v*\"]").contains("prune.keep-tags"));
+        assert!(refused("[prune]\nkeep-untagged = \"1\"").contains("prune.keep-untagged"));
+    }
+
+    #[test]
+    fn clusters_are_those_of_the_account_and_of_the_repository() {
+        let env = |name: &str, account: &str, cluster: &str, more: &str| {
+            format!(
+                "[env.{name}]\naccount = \"{account}\"\nregion = \"eu-central-1\"\n\
+                 repository = \"app\"\ncluster = \"{cluster}\"\nservices = [\"s\"]\n\
+                 container = \"c\"\n{more}\n"
+            )
+        };
+        let ours = "123456789012";
+        let theirs = "210987654321";
+        let shared = "registry = \"123456789012.dkr.ecr.eu-central-1.amazonaws.com\"";
+        let text = [
+            env("same", ours, "app", ""),
+            env("staging", ours, "staging", ""),
+            env("other", theirs, "other", ""),
+            env("pulls", theirs, "pulls", shared),
+            env(
+                "emulated",
+                ours,
+                "emulated",
+                "endpoint-url = \"http://127.0.0.1:1\"\nregistry = \"127.0.0.1:1\"",
+            ),
+        ];
+        let clusters = with(&text.concat()).unwrap().clusters;
+        let names: Vec<_> =
+            clusters.iter().map(|c| (c.environment.as_str(), c.name.as_str())).collect();
+        assert_eq!(names, [("pulls", "pulls"), ("same", "app"), ("staging", "staging")]);
     }
 
     #[test]

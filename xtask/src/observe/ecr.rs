@@ -88,7 +88,7 @@ pub async fn image(
 /// What `BatchGetImage` may answer with. Without this ECR converts to Docker's schema 2.
 ///
 /// Source: Amazon ECR API reference, `BatchGetImage`, `acceptedMediaTypes`.
-const MEDIA_TYPES: [&str; 4] = [
+pub(super) const MEDIA_TYPES: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",

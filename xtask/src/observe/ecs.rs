@@ -125,11 +125,12 @@ async fn service(aws: &Aws, found: &Service) -> Result<ServiceFacts> {
     let described = describe_task_definition(aws, &arn).await?;
     let primary = found.deployments().iter().find(|d| d.status() == Some("PRIMARY"));
     let state = primary.and_then(|deployment| deployment.rollout_state());
-    let in_flight = primary
-        .filter(|_| state == Some(&DeploymentRolloutState::InProgress))
-        .map(|deployment| InFlight {
-            id: deployment.id().unwrap_or_default().to_owned(),
-            revision: revision(deployment.task_definition().unwrap_or_default()).to_owned(),
+    let in_flight =
+        primary.filter(|_| state == Some(&DeploymentRolloutState::InProgress)).map(|deployment| {
+            InFlight {
+                id: deployment.id().unwrap_or_default().to_owned(),
+                revision: revision(deployment.task_definition().unwrap_or_default()).to_owned(),
+            }
         });
     let count = |count: i32| u32::try_from(count).unwrap_or_default();
     Ok(ServiceFacts {

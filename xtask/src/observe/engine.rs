@@ -73,11 +73,10 @@ fn read_info(stdout: &str, reason: &str) -> Result<Engine> {
             "install it: `scripts/onboard` on Debian and Ubuntu; on macOS, update Docker Desktop",
         )
     })?;
-    let containerd_store = info
-        .driver_status
-        .unwrap_or_default()
-        .iter()
-        .any(|(key, value)| key == "driver-type" && value.starts_with("io.containerd.snapshotter"));
+    let containerd_store =
+        info.driver_status.unwrap_or_default().iter().any(|(key, value)| {
+            key == "driver-type" && value.starts_with("io.containerd.snapshotter")
+        });
     Ok(Engine {
         version: info.server_version,
         context,
@@ -162,7 +161,8 @@ pub async fn first_local_image(names: &[String]) -> Result<Option<String>> {
 mod tests {
     use super::*;
 
-    const CLIENT: &str = r#""ClientInfo":{"Context":"default","Plugins":[{"Name":"buildx","Version":"0.29.1"}]}"#;
+    const CLIENT: &str =
+        r#""ClientInfo":{"Context":"default","Plugins":[{"Name":"buildx","Version":"0.29.1"}]}"#;
 
     #[test]
     fn one_call_answers_for_engine_and_buildx() {

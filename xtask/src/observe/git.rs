@@ -41,8 +41,7 @@ pub async fn git(root: &Path) -> Result<Option<Git>> {
         captured(argv.args(args.iter().copied()), Env::default())
     };
     // Without optional locks `git status` does not get in the way of a git that runs beside it.
-    let status =
-        git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=normal"]);
+    let status = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=normal"]);
     let head = git(&["rev-parse", "--verify", "--quiet", "HEAD"]);
     let (head, status) = tokio::try_join!(head, status)?;
     if !head.ok() || !status.ok() {

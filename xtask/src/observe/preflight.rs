@@ -8,13 +8,15 @@ use anyhow::Result;
 
 use super::ecr::{RepositoryFacts, repository};
 use super::ecs::{ServiceFacts, services};
-use super::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
+use super::engine::{BuilderFacts, builder, engine, first_local_image};
 use super::git::{Git, git};
 use super::stack;
 use crate::aws::{self, Aws};
 use crate::config::{Arg, Config, Environment, HealthUrl};
+use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::plan::deploy::HealthCheck;
+use crate::ui::Ui;
 
 /// One thing that was looked at.
 #[derive(Debug)]
@@ -26,7 +28,11 @@ pub struct Check {
 }
 
 impl Check {
-    fn of<T>(what: &'static str, found: Result<T>, text: impl Fn(&T) -> String) -> (Self, Option<T>) {
+    fn of<T>(
+        what: &'static str,
+        found: Result<T>,
+        text: impl Fn(&T) -> String,
+    ) -> (Self, Option<T>) {
         match found {
             Ok(value) => (Self { what, found: Ok(text(&value)) }, Some(value)),
             Err(error) => (Self { what, found: Err(error) }, None),
@@ -39,8 +45,6 @@ impl Check {
 pub struct BuildFacts {
     /// The commit.
     pub git: Option<Git>,
-    /// The engine.
-    pub engine: Engine,
     /// The builder.
     pub builder: BuilderFacts,
     /// Build arguments.
@@ -85,7 +89,7 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
         Check::of("build arguments", args, |args| format!("{} resolved", args.len()));
     checks.extend([builder_check, args_check]);
     let facts = match (git, builder, args) {
-        (Some(git), Some(builder), Some(args)) => Some(BuildFacts { git, engine, builder, args }),
+        (Some(git), Some(builder), Some(args)) => Some(BuildFacts { git, builder, args }),
         _ => None,
     };
     (checks, facts)
@@ -93,8 +97,7 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
 
 /// Asks for the account and the repository.
 pub async fn for_registry(aws: &Aws, environment: &Environment) -> (Vec<Check>, Option<AwsFacts>) {
-    let (account, found) =
-        tokio::join!(account(aws, environment), repository(aws, environment));
+    let (account, found) = tokio::join!(account(aws, environment), repository(aws, environment));
     let (account_check, account) = Check::of("account", account, Clone::clone);
     let (repository_check, repository) = Check::of("repository", found, |repository| {
         let there = if repository.exists { "" } else { ", will be created" };
@@ -112,7 +115,13 @@ pub async fn for_rollout(
     let (found, health) = tokio::join!(services(aws, environment), health(aws, environment));
     let (services_check, services) = Check::of("services", found, |services| {
         let each = services.iter().map(|service| {
-            format!("{} on {}, {}/{} running", service.name, service.revision(), service.running, service.desired)
+            format!(
+                "{} on {}, {}/{} running",
+                service.name,
+                service.revision(),
+                service.running,
+                service.desired
+            )
         });
         each.collect::<Vec<_>>().join("; ")
     });
@@ -178,11 +187,16 @@ pub async fn health(aws: &Aws, environment: &Environment) -> Result<Option<Healt
     Ok(Some(HealthCheck { url, headers: health.headers.clone(), timeout: health.timeout }))
 }
 
-/// Everything that is wrong, as one failure.
+/// Everything that is wrong, as one failure; what is well is told with `-v`.
 ///
 /// # Errors
 /// When anything is wrong: with the exit code of the first finding.
-pub fn well(checks: Vec<Check>) -> Result<()> {
+pub fn well(ui: &Ui, checks: Vec<Check>) -> Result<()> {
+    for (what, found) in
+        checks.iter().filter_map(|check| Some((check.what, check.found.as_ref().ok()?)))
+    {
+        ui.emit(&Event::Detail { text: format!("{what}: {found}") });
+    }
     let mut wrong: Vec<anyhow::Error> =
         checks.into_iter().filter_map(|check| check.found.err()).collect();
     if wrong.len() <= 1 {
@@ -210,14 +224,15 @@ mod tests {
             found: Err(Failure::new(Exit::Prerequisite, text).hint(hint).into()),
         };
         let good = Check { what: "y", found: Ok(String::new()) };
-        let error = well(vec![bad("no engine", "start it"), good, bad("no role", "make one")]);
+        let ui = Ui::silent();
+        let error = well(&ui, vec![bad("no engine", "start it"), good, bad("no role", "make one")]);
         let error = error.unwrap_err();
         assert_eq!(exit_of(&error), Exit::Prerequisite);
         assert_eq!(
             error.to_string(),
             "2 things are missing, and nothing was changed\n  - no engine\n    start it\n  - no role\n    make one"
         );
-        assert_eq!(well(vec![bad("one", "h")]).unwrap_err().to_string(), "one");
-        assert!(well(vec![]).is_ok());
+        assert_eq!(well(&ui, vec![bad("one", "h")]).unwrap_err().to_string(), "one");
+        assert!(well(&ui, vec![]).is_ok());
     }
 }

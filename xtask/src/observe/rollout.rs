@@ -12,8 +12,8 @@ use crate::rollout::{
 
 /// Asks for a service, its tasks and, where the account allows it, its service deployment.
 ///
-/// `at` is the time since the watch began; `deployment` the id of the deployment that is
-/// watched, and `since` when it was created on AWS's clock.
+/// `at` is the time since the watch began; `created_at` when the deployment that is watched
+/// was created, on AWS's clock.
 ///
 /// # Errors
 /// ECS can not be asked, or does not know the service.
@@ -22,12 +22,12 @@ pub async fn snapshot(
     cluster: &str,
     service: &str,
     at: Millis,
-    watched: &Watched,
+    created_at: Option<EpochMillis>,
 ) -> Result<Option<Snapshot>> {
     let (answer, tasks, service_deployment) = tokio::join!(
         async { aws.ecs.describe_services().cluster(cluster).services(service).send().await },
         tasks(aws, cluster, service),
-        service_deployment(aws, cluster, service, watched),
+        service_deployment(aws, cluster, service, created_at),
     );
     let answer = answer.map_err(|error| explain("ecs:DescribeServices", &error))?;
     let Some(found) = answer.services().first() else { return Ok(None) };
@@ -45,15 +45,6 @@ pub async fn snapshot(
         events: found.events().iter().map(event).collect(),
         service_deployment,
     }))
-}
-
-/// What of a service is watched.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    /// The id of the deployment that our own UpdateService call created.
-    pub deployment: String,
-    /// When it was created, on AWS's clock.
-    pub created_at: Option<EpochMillis>,
 }
 
 fn deployment(d: &sdk::Deployment) -> Deployment {
@@ -106,8 +97,7 @@ pub async fn tasks(aws: &Aws, cluster: &str, service: &str) -> Result<Vec<Task>>
     // DescribeTasks takes a hundred at a time.
     for arns in arns.chunks(100) {
         let answer = aws.ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
-        let answer =
-            answer.send().await.map_err(|error| explain("ecs:DescribeTasks", &error))?;
+        let answer = answer.send().await.map_err(|error| explain("ecs:DescribeTasks", &error))?;
         found.extend(answer.tasks().iter().map(task));
     }
     Ok(found)
@@ -151,9 +141,9 @@ async fn service_deployment(
     aws: &Aws,
     cluster: &str,
     service: &str,
-    watched: &Watched,
+    created_at: Option<EpochMillis>,
 ) -> Option<ServiceDeployment> {
-    let created_at = watched.created_at?;
+    let created_at = created_at?;
     let listed =
         aws.ecs.list_service_deployments().cluster(cluster).service(service).send().await.ok()?;
     // ECS does not say which service deployment belongs to which deployment id. Both are

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::argv::Argv;
-use crate::config::{Cache, Config, SecretSource};
+use crate::config::{Cache, Config, Driver, SecretSource};
 
 /// Where the image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct Build {
     /// Variables that hold build secrets, to be set for the command and never shown.
     pub secret_variables: Vec<(String, crate::config::Hidden)>,
     /// Where BuildKit writes the digest.
-    pub metadata_file: std::path::PathBuf,
+    pub metadata_file: PathBuf,
 }
 
 impl fmt::Display for Build {
@@ -73,11 +73,13 @@ impl fmt::Display for Build {
 /// The command that builds.
 pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     let image = &config.image;
+    // `components` leaves out what says nothing, such as the dot of `./`.
+    let context: PathBuf = config.root.join(&image.context).components().collect();
     let mut argv = Argv::docker(["buildx", "build"])
         .flag("--builder", inputs.builder)
         .flag("--progress", "rawjson")
         .flag("--platform", image.platforms.join(","))
-        .flag("--file", config.root.join(&image.context).join(&image.dockerfile).display().to_string())
+        .flag("--file", context.join(&image.dockerfile).display().to_string())
         .flag("--metadata-file", inputs.metadata_file.display().to_string())
         // The attestation would make the image an index whose digest is new with every build.
         .arg("--provenance=false");
@@ -120,7 +122,7 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     if let Some(epoch) = image.source_date_epoch {
         argv = argv.env("SOURCE_DATE_EPOCH", epoch.to_string());
     }
-    argv = argv.arg(config.root.join(&image.context).display().to_string());
+    argv = argv.arg(context.display().to_string());
     Build {
         argv,
         output: inputs.output,
@@ -133,7 +135,9 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
 fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
     let mut output = format!("type=image,push=true,oci-mediatypes=true,compression={compression}");
-    if config.image.source_date_epoch.is_some() {
+    // The engine's own driver always unpacks what it exports, and BuildKit does not unpack what
+    // it rewrites ("rewrite-timestamp conflicts with unpack").
+    if config.image.source_date_epoch.is_some() && config.builder.driver != Driver::Docker {
         output.push_str(",rewrite-timestamp=true");
     }
     output

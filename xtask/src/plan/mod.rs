@@ -8,5 +8,6 @@ pub mod deploy;
 pub(crate) mod diff;
 pub mod infra;
 pub mod local;
+pub mod prune;
 pub(crate) mod secret;
 pub(crate) mod taskdef;

@@ -7,142 +7,53 @@
 //! (`TOKEN_URL`, `PASSWORD_FILE`) is let through.
 
 /// Words that make a name secret wherever they stand.
+#[rustfmt::skip]
 const SECRET_WORDS: &[&str] = &[
-    "APIKEY",
-    "BEARER",
-    "COOKIE",
-    "CRED",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "CREDS",
-    "DSN",
-    "JWT",
-    "PASS",
-    "PASSPHRASE",
-    "PASSWD",
-    "PASSWORD",
-    "PASSWORDS",
-    "PAT",
-    "PSK",
-    "PWD",
-    "SECRET",
-    "SECRETS",
-    "TOKEN",
-    "WEBHOOK",
+    "APIKEY", "BEARER", "COOKIE", "CRED", "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "JWT",
+    "PASS", "PASSPHRASE", "PASSWD", "PASSWORD", "PASSWORDS", "PAT", "PSK", "PWD", "SECRET",
+    "SECRETS", "TOKEN", "WEBHOOK",
 ];
 
 /// Ends of words written together: `PGPASSWORD`, `CLIENTSECRET`, `APIKEY`.
+#[rustfmt::skip]
 const SECRET_ENDINGS: &[&str] = &[
-    "ACCESSKEY",
-    "APIKEY",
-    "AUTHKEY",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "DEPLOYKEY",
-    "ENCRYPTIONKEY",
-    "LICENSEKEY",
-    "MASTERKEY",
-    "PASSPHRASE",
-    "PASSWD",
-    "PASSWORD",
-    "PRIVATEKEY",
-    "ROLEKEY",
-    "SECRET",
-    "SECRETKEY",
-    "SECRETS",
-    "SIGNINGKEY",
-    "SSHKEY",
-    "TOKEN",
+    "ACCESSKEY", "APIKEY", "AUTHKEY", "CREDENTIAL", "CREDENTIALS", "DEPLOYKEY", "ENCRYPTIONKEY",
+    "LICENSEKEY", "MASTERKEY", "PASSPHRASE", "PASSWD", "PASSWORD", "PRIVATEKEY", "ROLEKEY",
+    "SECRET", "SECRETKEY", "SECRETS", "SIGNINGKEY", "SSHKEY", "TOKEN",
 ];
 
 /// Last words of a name for something about a secret, not the secret.
+#[rustfmt::skip]
 const ABOUT: &[&str] = &[
-    "ALGORITHM",
-    "ALG",
-    "ARN",
-    "AUDIENCE",
-    "COUNT",
-    "DIR",
-    "DIRECTORY",
-    "ENABLED",
-    "ENDPOINT",
-    "EXPIRATION",
-    "EXPIRES",
-    "EXPIRY",
-    "FIELD",
-    "FILE",
-    "FORMAT",
-    "HEADER",
-    "ISSUER",
-    "LEN",
-    "LENGTH",
-    "LIMIT",
-    "NAME",
-    "PARAMETER",
-    "PATH",
-    "PATTERN",
-    "POLICY",
-    "PREFIX",
-    "REF",
-    "REGEX",
-    "REQUIRED",
-    "ROTATION",
-    "SIZE",
-    "SUFFIX",
-    "TTL",
-    "TYPE",
-    "URI",
-    "URL",
-    "VERSION",
+    "ALGORITHM", "ALG", "ARN", "AUDIENCE", "COUNT", "DIR", "DIRECTORY", "ENABLED", "ENDPOINT",
+    "EXPIRATION", "EXPIRES", "EXPIRY", "FIELD", "FILE", "FORMAT", "HEADER", "ISSUER", "LEN",
+    "LENGTH", "LIMIT", "NAME", "PARAMETER", "PATH", "PATTERN", "POLICY", "PREFIX", "REF", "REGEX",
+    "REQUIRED", "ROTATION", "SIZE", "SUFFIX", "TTL", "TYPE", "URI", "URL", "VERSION",
 ];
 
 /// Words before `KEY` that make it a key of data, not of a lock.
+#[rustfmt::skip]
 const DATA_KEYS: &[&str] = &[
-    "CACHE",
-    "FOREIGN",
-    "GROUP",
-    "HASH",
-    "INDEX",
-    "MESSAGE",
-    "OBJECT",
-    "PARTITION",
-    "PRIMARY",
-    "PUBLIC",
-    "RANGE",
-    "ROUTING",
-    "S3",
-    "SORT",
+    "CACHE", "FOREIGN", "GROUP", "HASH", "INDEX", "MESSAGE", "OBJECT", "PARTITION", "PRIMARY",
+    "PUBLIC", "RANGE", "ROUTING", "S3", "SORT",
 ];
 
 /// What `PRIVATE` also stands before without keeping a secret.
+#[rustfmt::skip]
 const PRIVATE_PLACES: &[&str] = &[
-    "ADDRESS",
-    "BUCKET",
-    "CIDR",
-    "DNS",
-    "ENDPOINT",
-    "HOST",
-    "HOSTNAME",
-    "IP",
-    "IPS",
-    "LINK",
-    "MODE",
-    "NETWORK",
-    "PORT",
-    "REGISTRY",
-    "REPO",
-    "REPOSITORY",
-    "SUBNET",
-    "SUBNETS",
-    "URL",
-    "VPC",
-    "ZONE",
+    "ADDRESS", "BUCKET", "CIDR", "DNS", "ENDPOINT", "HOST", "HOSTNAME", "IP", "IPS", "LINK",
+    "MODE", "NETWORK", "PORT", "REGISTRY", "REPO", "REPOSITORY", "SUBNET", "SUBNETS", "URL",
+    "VPC", "ZONE",
 ];
 
-/// First words of switches: `USE_AUTH`, `MAX_TOKENS`.
-const SWITCHES: &[&str] = &[
-    "ALLOW", "DISABLE", "ENABLE", "HAS", "IS", "MAX", "MIN", "NO", "NUM", "REQUIRE", "SKIP", "USE",
-];
+/// First words of switches: `USE_AUTH`.
+const SWITCHES: &[&str] = &["ALLOW", "DISABLE", "ENABLE", "HAS", "IS", "REQUIRE", "SKIP", "USE"];
+
+/// First words of limits: `MAX_TOKENS`.
+const LIMITS: &[&str] = &["MAX", "MIN", "NUM"];
+
+/// Words for which even the URL, or the file's name, is the secret.
+const WHOLE: &[&str] = &["DSN", "WEBHOOK"];
 
 /// Whether a value of this name is likely a secret.
 pub(crate) fn secret_looking(name: &str) -> bool {
@@ -153,7 +64,7 @@ pub(crate) fn secret_looking(name: &str) -> bool {
     if words.len() == 1 && ["PWD", "OLDPWD"].contains(&first) {
         return false;
     }
-    let about = ABOUT.contains(&last) && !words.iter().any(|word| word == "WEBHOOK");
+    let about = ABOUT.contains(&last) && !words.iter().any(|word| WHOLE.contains(&word.as_str()));
     if about || SWITCHES.contains(&first) {
         return false;
     }
@@ -162,7 +73,7 @@ pub(crate) fn secret_looking(name: &str) -> bool {
         let after = words.get(index + 1).map(String::as_str);
         match word.as_str() {
             "KEY" | "KEYS" => !is_data_key(before, after),
-            "TOKENS" => index + 1 == words.len(),
+            "TOKENS" => index + 1 == words.len() && !LIMITS.contains(&first),
             "AUTH" => index + 1 == words.len(),
             "PRIVATE" => {
                 index + 1 < words.len()
@@ -254,6 +165,8 @@ mod tests {
             "splunk-token",
             "ENCRYPTION_KEYS",
             "NEXT_PUBLIC_API_TOKEN",
+            "NO_REPLY_SMTP_PASSWORD",
+            "MIN_API_KEY",
         ] {
             assert!(secret_looking(name), "{name} should look like a secret");
         }

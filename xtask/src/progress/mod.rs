@@ -2,7 +2,7 @@
 //!
 //! buildx writes one JSON object a line to standard error. The way of a line through this module:
 //!
-//! 1. [`stream::Lines`] cuts the bytes of a pipe into lines, [`stream::parse`] reads one of them.
+//! 1. [`stream::parse`] reads one of these lines.
 //! 2. [`BuildState::apply`] merges it into what is known of the build, and says what is new as
 //!    [`ProgressEvent`]s, each of them once however often BuildKit repeats itself.
 //! 3. [`BuildState::finish`] is told how the process ended, and [`BuildState::report`] sums up.
@@ -12,8 +12,6 @@
 //!
 //! *Architecture Invariant:* everything here is a pure function of its arguments. There is no
 //! clock, process, terminal, network or async runtime.
-
-#![allow(dead_code)]
 
 pub(crate) mod build;
 mod cause;
@@ -41,15 +39,10 @@ pub(crate) mod waterfall;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
 pub(crate) use self::{
     build::{BuildState, Ended},
-    cause::Cause,
-    event::{BuildWarning, LogStream, Phase, ProgressEvent, StepRef, Transfer, TransferKind},
-    excerpt::Excerpt,
-    failure::{FailedPhase, Failure},
-    report::{BuildReport, Outcome, StageReport, StepReport, StepState},
-    stream::{Line, Lines, SolveStatus},
+    event::ProgressEvent,
+    failure::FailedPhase,
+    report::BuildReport,
     text::sanitise,
-    time::Timestamp,
 };

@@ -6,7 +6,6 @@
 //! `BatchGetImage`) and what ECS runs, [`plan`](plan::plan)s a prune, shows it,
 //! reads again, [`recheck`](recheck::recheck)s and only then deletes.
 //! Points in time are seconds since 1970 (`i64`), sizes bytes (`u64`).
-#![allow(dead_code)]
 
 pub(crate) mod builder_cache;
 pub(crate) mod builder_prune;
@@ -16,6 +15,7 @@ pub(crate) mod graph;
 pub(crate) mod in_use;
 pub(crate) mod lifecycle;
 pub(crate) mod manifest;
+pub(crate) mod outcome;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod recheck;

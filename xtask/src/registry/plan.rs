@@ -278,6 +278,27 @@ impl PrunePlan {
     }
 }
 
+impl fmt::Display for Deletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.digest, format_size(self.bytes))?;
+        if !self.tags.is_empty() {
+            write!(f, "  {}", self.tags.join(", "))?;
+        }
+        write!(f, "  {}", self.why)
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.digest, format_size(self.bytes))?;
+        if !self.tags.is_empty() {
+            write!(f, "  {}", self.tags.join(", "))?;
+        }
+        let reasons: Vec<String> = self.reasons.iter().map(ToString::to_string).collect();
+        write!(f, "  {}", reasons.join("; "))
+    }
+}
+
 impl fmt::Display for PrunePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

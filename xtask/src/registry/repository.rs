@@ -103,6 +103,12 @@ impl Repository {
         self.manifests.get(digest)
     }
 
+    /// The manifests that were read, for a second look.
+    #[must_use]
+    pub(crate) fn into_manifests(self) -> BTreeMap<Digest, Manifest> {
+        self.manifests
+    }
+
     /// Why an image's manifest was not read, if that is known.
     #[must_use]
     pub(crate) fn unread_reason(&self, digest: &Digest) -> Option<&str> {

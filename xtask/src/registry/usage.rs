@@ -34,6 +34,7 @@ impl fmt::Display for Area {
 
 /// One row: how much something takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Row {
     /// Where.
     pub area: Area,
@@ -250,9 +251,15 @@ mod tests {
 
     #[test]
     fn layers_are_counted_once() {
-        // Two children share layer 30; the cache has it as well, and 31 of its own.
-        let images =
-            vec![index(9, &["latest"]), image(8, &[]), image(7, &[]), image(6, &["buildcache"])];
+        // Two children share layer 30; the cache has it as well, and shares 31
+        // with an untagged image.
+        let images = vec![
+            index(9, &["latest"]),
+            image(8, &[]),
+            image(7, &[]),
+            image(6, &["buildcache"]),
+            image(5, &[]),
+        ];
         let mut buildcache = cache(31);
         buildcache["layers"] = layers(&[(30, 1000), (31, 5)])["layers"].clone();
         let manifests = [
@@ -260,6 +267,7 @@ mod tests {
             (8, layers(&[(30, 1000), (40, 10)])),
             (7, layers(&[(30, 1000), (41, 20)])),
             (6, buildcache),
+            (5, layers(&[(31, 5), (42, 100)])),
         ];
         let repository = repository(images, manifests);
         let plan = prune(&repository);
@@ -273,9 +281,10 @@ mod tests {
             [
                 ("tagged images", 1, 0, 0, 0),
                 ("index children", 2, 1030, 0, 1000),
-                // 1 is its configuration.
-                ("build caches", 1, 1006, 6, 1000),
-                ("total", 4, 1036, 6, 1000),
+                // A configuration has 1 byte. Layer 31 is freed once.
+                ("build caches", 1, 1006, 6, 1005),
+                ("untagged images", 1, 105, 100, 5),
+                ("total", 5, 1136, 106, 1005),
             ]
         );
     }
@@ -318,6 +327,6 @@ mod tests {
         let json = serde_json::to_value(&builder_rows(&builder())[1]).unwrap();
         assert_eq!(json["area"], "builder");
         assert_eq!(json["bytes"], 131_072);
-        assert!(json["last_used"].as_i64().is_some());
+        assert!(json["last-used"].as_i64().is_some());
     }
 }

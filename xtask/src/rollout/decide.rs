@@ -17,7 +17,8 @@
 //!
 //! What `DescribeServiceDeployments` says goes before all of it.
 
-use super::machine::{Memory, Target};
+use super::machine::Target;
+use super::memory::Memory;
 use super::snapshot::{
     Deployment, DeploymentStatus, MonitorStatus, RolloutState, ServiceDeployment,
     ServiceDeploymentStatus, ServiceStatus, Snapshot,
@@ -125,13 +126,13 @@ impl<'a> View<'a> {
             (Some(_), Some(rival)) if self.is_rollback(rival) => {
                 self.rolled_back_if_done(rival, AT_ONCE)
             }
-            (Some(_), Some(rival)) if self.is_previous(rival) => self.superseded(SETTLED),
+            (Some(_), Some(rival)) if self.target.is_previous(rival) => self.superseded(SETTLED),
             (Some(_), Some(_)) => self.superseded(AT_ONCE),
             (None, Some(rival)) => {
                 let patience = self.patience();
                 // Nothing told of a failure, but a failed deployment's traces
                 // may be gone by the time we look.
-                let put_back = self.is_previous(rival)
+                let put_back = self.target.is_previous(rival)
                     && self.target.previous_task_definition.as_deref()
                         != Some(&self.target.task_definition);
                 if self.is_rollback(rival) || put_back {
@@ -228,22 +229,13 @@ impl<'a> View<'a> {
         self.rival.is_some_and(|rival| !self.is_rollback(rival))
     }
 
-    /// Whether the rival is ECS going back: an earlier deployment made primary
-    /// again, one whose reason says so, or the previous task definition after
-    /// ours failed.
     fn is_rollback(&self, rival: &Deployment) -> bool {
-        self.memory.rollbacks.contains(&rival.id)
-            || self.memory.is_older(self.target, rival)
-            || (self.memory.failed.is_some() && self.is_previous(rival))
+        self.memory.is_rollback(self.target, rival)
     }
 
     /// How often the absence of ours has to be seen.
     fn patience(&self) -> u32 {
         if self.memory.seen { SETTLED } else { NEVER_SEEN }
-    }
-
-    fn is_previous(&self, rival: &Deployment) -> bool {
-        self.target.previous_task_definition.as_deref() == Some(&rival.task_definition)
     }
 }
 

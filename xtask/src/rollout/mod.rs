@@ -20,24 +20,24 @@
 //! Nothing here reads a clock, a network, a process or a terminal: time comes
 //! in with the snapshots, and events go out as values.
 
-#![allow(dead_code, unused_imports)]
-
 mod decide;
 mod event;
 mod machine;
+mod memory;
 mod messages;
 mod open_enum;
 mod phases;
 mod snapshot;
+mod task_memory;
 mod tasks;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use event::{ContainerEnd, RolloutEvent};
-pub(crate) use machine::{Progress, State, Target, deadline, step};
-pub(crate) use phases::{Draining, PhaseTimes, Spread};
+pub(crate) use event::RolloutEvent;
+pub(crate) use machine::{State, Target, deadline, step};
+pub(crate) use phases::{Draining, PhaseTimes};
 pub(crate) use snapshot::*;
-pub(crate) use tasks::{Stage, TaskEnd, task_id};
-pub(crate) use verdict::{RollbackOutcome, Verdict, worst};
+pub(crate) use tasks::task_id;
+pub(crate) use verdict::{Verdict, worst};

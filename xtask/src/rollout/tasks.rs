@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::machine::Target;
+use super::memory::said;
 use super::snapshot::{Health, StopCode, Task, TaskStatus};
 
 /// How far a task is. Ordered: a task only ever moves to a later stage, so an
@@ -154,10 +155,9 @@ pub(super) fn end(task: &Task) -> TaskEnd {
 }
 
 fn end_without_code(task: &Task, reason: &str) -> TaskEnd {
-    let crashed = task
-        .containers
-        .iter()
-        .any(|container| container.reason.is_some() || container.exit_code.is_some_and(|c| c != 0));
+    let crashed = task.containers.iter().any(|container| {
+        said(&container.reason).is_some() || container.exit_code.unwrap_or(0) != 0
+    });
     if reason.starts_with("scaling activity") {
         TaskEnd::Retired
     } else if crashed || reason.contains("exited") || reason.contains("fail") {

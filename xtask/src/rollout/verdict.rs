@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Millis;
 use super::machine::Progress;
 use super::tasks::revision;
+use crate::exit::Exit;
 
 /// How a rollout ended. Each verdict has its own exit code, so that a script
 /// or a CI job can tell them apart.
@@ -54,14 +55,14 @@ pub(crate) enum RollbackOutcome {
 }
 
 impl Verdict {
-    /// The exit code of the table in the documentation.
-    pub(crate) fn exit_code(&self) -> u8 {
+    /// The exit code that it ends a command with.
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Succeeded { .. } => 0,
-            Self::RolledBack { .. } => 6,
-            Self::Failed { .. } | Self::Stopped { .. } => 7,
-            Self::Superseded { .. } => 8,
-            Self::DeadlinePassed { .. } => 9,
+            Self::Succeeded { .. } => Exit::Success,
+            Self::RolledBack { .. } => Exit::RolledBack,
+            Self::Failed { .. } | Self::Stopped { .. } => Exit::RolloutFailed,
+            Self::Superseded { .. } => Exit::Superseded,
+            Self::DeadlinePassed { .. } => Exit::DeadlinePassed,
         }
     }
 

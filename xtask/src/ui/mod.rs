@@ -50,6 +50,19 @@ impl Ui {
         }
     }
 
+    /// One that shows nothing of itself: without colour, terminal or Actions.
+    #[cfg(test)]
+    pub fn silent() -> Self {
+        Self {
+            format: Format::Text,
+            verbose: 0,
+            style: Style::new(false),
+            interactive: false,
+            github: None,
+            build: Mutex::new(build::BuildView::new(false)),
+        }
+    }
+
     /// Chooses how a build's progress is shown.
     pub fn progress(&self, progress: Progress) {
         self.view().choose(progress);
@@ -91,7 +104,7 @@ impl Ui {
             }
             Event::Note { text } => self.line(&format!("      {}", sanitise(text))),
             Event::Detail { text } if self.verbose > 0 => {
-                self.line(&s.dim(&format!("      $ {}", sanitise(text))));
+                self.line(&s.dim(&format!("      {}", sanitise(text))));
             }
             Event::Detail { .. } => {}
             Event::Warning { text, hint } => {

@@ -31,11 +31,6 @@ impl Style {
         self.paint("1;33", text)
     }
 
-    /// What went well.
-    pub fn green(&self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

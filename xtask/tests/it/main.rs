@@ -1,1 +1,12 @@
-//! Integration tests.
+//! Integration tests: one binary, so that it is linked once.
+//!
+//! `e2e` needs the Docker Engine and fails without it; everything else needs neither engine
+//! nor network.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod bad_input;
+mod builds;
+mod e2e;
+mod support;
+mod tidy;

@@ -6,7 +6,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{FAILED, play, recording};
 use crate::progress::{
-    BuildState, Ended, Line, LogStream, Phase, ProgressEvent, TransferKind, frame, log, stream,
+    BuildState, Ended, ProgressEvent,
+    event::{LogStream, Phase, TransferKind},
+    frame, log,
+    stream::{self, Line},
 };
 
 const RECORDINGS: [(&str, Ended); 22] = [

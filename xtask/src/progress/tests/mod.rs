@@ -11,7 +11,8 @@ mod timelines;
 
 use std::path::Path;
 
-use super::{BuildReport, BuildState, Ended, Lines, ProgressEvent, stream};
+use super::{BuildReport, BuildState, Ended, ProgressEvent, stream};
+use crate::lines::Lines;
 
 /// A recorded stream: what buildx wrote to standard error.
 pub(super) fn recording(name: &str) -> String {

@@ -1,7 +1,12 @@
 //! What a build came to.
 
 use super::{FAILED, play, report};
-use crate::progress::{BuildState, Cause, Ended, FailedPhase, Outcome, StepState, stream};
+use crate::progress::{
+    BuildState, Ended, FailedPhase,
+    cause::Cause,
+    report::{Outcome, StepState},
+    stream,
+};
 
 /// A small build: the two stages, `base` below `app`.
 const GRAPH: &str = r#"{"vertexes":[

@@ -6,6 +6,11 @@ use super::*;
 use crate::registry::fixture::{NOW, companion, digest, image, index, list, repository};
 use crate::registry::in_use::UserKind;
 
+/// Numbers of images with their tags; a number is an age in days, too.
+type Images<'a> = &'a [(u64, &'a [&'a str])];
+/// Numbers of images that go, with the priority of the rule.
+type Expired<'a> = &'a [(u64, u32)];
+
 fn rule(priority: u32, selection: &Value) -> Value {
     json!({"rulePriority": priority, "selection": selection, "action": {"type": "expire"}})
 }
@@ -45,7 +50,7 @@ fn policy(rules: &[Value]) -> LifecyclePolicy {
     LifecyclePolicy::parse(&json!({ "rules": rules }).to_string()).unwrap()
 }
 
-fn expired(rules: &[Value], images: &[(u64, &[&str])]) -> Vec<(u64, u32)> {
+fn expired(rules: &[Value], images: Images<'_>) -> Vec<(u64, u32)> {
     let images = images.iter().map(|(number, tags)| image(*number, tags)).collect();
     numbers(policy(rules).simulate(&repository(images, []), &InUse::default(), NOW))
 }
@@ -58,19 +63,18 @@ fn numbers(expiries: Vec<Expiry>) -> Vec<(u64, u32)> {
 /// The examples of AWS's documentation; an image's number is its age in days.
 #[test]
 fn the_documented_examples_come_out_as_documented() {
-    const ABC: &[(u64, &[&str])] =
+    const ABC: Images<'_> =
         &[(10, &["beta-1", "prod-1"]), (9, &["beta-2", "prod-2"]), (8, &["beta-3"])];
-    const ONE_TAG: &[(u64, &[&str])] =
+    const ONE_TAG: Images<'_> =
         &[(12, &["beta-1"]), (11, &["beta-2"]), (10, &["beta-3"]), (9, &["prod-1"])];
-    const ALPHA: &[(u64, &[&str])] = &[
+    const ALPHA: Images<'_> = &[
         (12, &["alpha-1"]),
         (11, &["beta-1"]),
         (10, &["alpha-2", "beta-2"]),
         (9, &["alpha-3", "beta-3"]),
     ];
-    const MIXED: &[(u64, &[&str])] =
-        &[(4, &["alpha-1"]), (3, &["beta-1"]), (2, &[]), (1, &["gamma"])];
-    let cases: [(&[Value], &[(u64, &[&str])], &[(u64, u32)]); 8] = [
+    const MIXED: Images<'_> = &[(4, &["alpha-1"]), (3, &["beta-1"]), (2, &[]), (1, &["gamma"])];
+    let cases: [(&[Value], Images<'_>, Expired<'_>); 8] = [
         // B is seen by rule 1, which keeps it.
         (&[prefix(1, &["prod"], 1), prefix(2, &["beta"], 1)], ABC, &[(10, 1)]),
         (&[prefix(1, &["beta"], 1), prefix(2, &["prod"], 1)], ABC, &[(9, 1), (10, 1)]),
@@ -93,7 +97,7 @@ fn the_documented_examples_come_out_as_documented() {
 
 #[test]
 fn age_is_counted_from_the_push_and_a_pattern_matches_whole_tags() {
-    let images: &[(u64, &[&str])] = &[(13, &["prod"]), (14, &[]), (15, &["prod-1"]), (16, &[])];
+    let images: Images<'_> = &[(13, &["prod"]), (14, &[]), (15, &["prod-1"]), (16, &[])];
     assert_eq!(expired(&[pushed(1, "untagged", 14)], images), [(16, 1)]);
     assert_eq!(expired(&[pushed(1, "any", 13)], images), [(14, 1), (15, 1), (16, 1)]);
     let exact = rule(

@@ -240,3 +240,50 @@ fn a_signature_of_nothing_goes_only_when_tagged_images_do() {
     let plan = prune(&repository, &[], &expire(5, 0, &[]));
     assert_eq!(plan.delete[0].why, Why::SubjectGone);
 }
+
+#[test]
+fn what_ecr_says_of_a_subject_counts() {
+    let signature = Image { subject: Some(digest(2)), ..image(3, &[]) };
+    let images = vec![image(2, &["latest"]), signature];
+    let repository = repository(images, []);
+    let plan = prune(&repository, &[], &at_once());
+    assert_eq!(plan.keep[1].reasons, [Reason::ReferrerOf(digest(2))]);
+}
+
+#[test]
+fn twenty_thousand_images_are_planned_at_once() {
+    // Every fourth is an index of the three after it; all have five layers,
+    // most of them shared.
+    const IMAGES: u64 = 20_000;
+    let images = (0..IMAGES).map(|n| {
+        let tag = format!("git-{n}");
+        let at = Some(NOW - i64::try_from(n).unwrap() * 60);
+        if n % 4 == 0 {
+            Image { pushed_at: at, ..index(n, &[&tag]) }
+        } else {
+            Image { pushed_at: at, ..image(n, &[]) }
+        }
+    });
+    let manifests = (0..IMAGES).map(|n| {
+        let json = match n % 4 {
+            0 => list(&[n + 1, n + 2, n + 3]),
+            _ => layers(&[
+                (1 << 40, 9),
+                (1 << 41, 9),
+                (1 << 42, 9),
+                ((1 << 43) + n, 7),
+                ((1 << 44) + n, 1),
+            ]),
+        };
+        (n, json)
+    });
+    let repository = repository(images.collect(), manifests);
+    let revisions: Vec<String> = (0..500).map(|n| format!(":git-{}", n * 40)).collect();
+    let revisions: Vec<&str> = revisions.iter().map(String::as_str).collect();
+    let plan = prune(&repository, &revisions, &expire(100, 0, &[]));
+    // 500 in use, 100 newest of which 10 are in use; with three children each.
+    assert_eq!(plan.keep.len(), (500 + 100 - 10) * 4);
+    let batches: Vec<usize> = plan.waves().iter().map(Vec::len).collect();
+    assert_eq!(batches, [45, 133], "4,410 indexes, then 13,230 children");
+    assert_eq!(plan.freed_bytes, 13_230 * 8);
+}

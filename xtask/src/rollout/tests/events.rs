@@ -129,6 +129,8 @@ fn a_stale_answer_does_not_tell_a_task_backwards() {
     );
     assert_eq!(outcome.events.len(), 2, "{:?}", outcome.events);
     assert_eq!(outcome.state.running_tasks().count(), 1);
+    let (gone, _, _) = step(outcome.state, &look([ours()], []));
+    assert_eq!(gone.running_tasks().count(), 0);
 }
 
 #[test]
@@ -137,6 +139,14 @@ fn an_unhealthy_task_is_told_once() {
     let well = || look([ours()], [task("a").healthy()]);
     let told = told(target(), story([(2, sick()), (2, well()), (2, sick())]));
     assert_eq!(told.iter().filter(|line| line.contains("unhealthy")).count(), 1, "{told:?}");
+}
+
+#[test]
+fn a_task_that_falls_ill_after_it_was_healthy_is_told() {
+    let healthy = look([ours()], [task("a").healthy()]);
+    let ill = look([ours()], [task("a").unhealthy()]);
+    let told = told(target(), story([(1, healthy), (1, ill)]));
+    assert_eq!(told.last().map(String::as_str), Some("task a unhealthy"), "{told:?}");
 }
 
 #[test]
@@ -183,6 +193,14 @@ fn draining_counts_down_only() {
         told,
         ["old tasks draining, 2 left", "old tasks draining, 1 left", "old tasks are gone"]
     );
+}
+
+#[test]
+fn a_stale_answer_does_not_tell_of_a_rollback() {
+    let stale = look([old().primary()], []);
+    let told =
+        told(target(), story([(1, stale.clone()), (1, look([ours(), old()], [])), (2, stale)]));
+    assert!(!told.iter().any(|line| line.contains("rolling back")), "{told:?}");
 }
 
 #[test]

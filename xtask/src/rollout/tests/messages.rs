@@ -61,6 +61,7 @@ fn news_is_told() {
 #[test]
 fn what_happened_before_our_start_is_left_out() {
     let look = look([ours()], [])
+        .saying("later", START + 5_000, "(service api) third failure")
         .saying("late", START + 5_000, "(service api) second failure")
         .saying("old", START - 1_000, "(service api) was unable to place a task")
         .saying("soon", START + 1_000, "(service api) first failure");
@@ -72,5 +73,12 @@ fn what_happened_before_our_start_is_left_out() {
             _ => None,
         })
         .collect();
-    assert_eq!(texts, ["(service api) first failure", "(service api) second failure"]);
+    assert_eq!(
+        texts,
+        [
+            "(service api) first failure",
+            "(service api) second failure",
+            "(service api) third failure",
+        ]
+    );
 }

@@ -1,6 +1,7 @@
 //! Where the time went.
 
 use super::build::*;
+use crate::rollout::phases::Spread;
 use crate::rollout::*;
 
 const fn spread(median: Millis, slowest: Millis) -> Option<Spread> {

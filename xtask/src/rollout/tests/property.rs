@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::build::*;
+use crate::rollout::verdict::RollbackOutcome;
 use crate::rollout::*;
 
 /// Any deployment, of the few ids that matter.

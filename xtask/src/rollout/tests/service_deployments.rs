@@ -2,6 +2,7 @@
 
 use super::build::*;
 use crate::rollout::ServiceDeploymentStatus as Status;
+use crate::rollout::verdict::RollbackOutcome;
 use crate::rollout::*;
 
 fn verdict(story: Vec<Snapshot>) -> Option<Verdict> {

@@ -2,6 +2,7 @@
 
 use super::build::*;
 use crate::rollout::*;
+use crate::rollout::{machine::Progress, verdict::RollbackOutcome};
 
 fn verdict(target: Target, story: Vec<Snapshot>) -> Option<Verdict> {
     play(target, story).verdict
@@ -56,6 +57,7 @@ fn complete_is_not_enough_while_nothing_runs() {
         ("only tasks of others", look([complete().running(2)], [old_task("o")])),
         ("pending only", look([complete().running(2)], [task("a").at(TaskStatus::Pending)])),
         ("stopping only", look([complete().running(2)], [task("a").stopping(START)])),
+        ("replaced by one not listed", look([complete().active().running(2)], two())),
         ("service wants more", look([complete().running(2)], two()).wanting(3)),
     ] {
         assert_eq!(verdict(target(), snapshot.times(50)), None, "{what}");
@@ -168,7 +170,7 @@ fn without_a_circuit_breaker_nothing_fails_by_itself() {
     let crashing = |failed| look([ours().failing(failed), old()], [task("a").exited(1)]);
     let outcome = play(target(), (0..60).map(crashing));
     assert_eq!(outcome.verdict, None);
-    assert_eq!(deadline(outcome.state, 1).1.exit_code(), 9);
+    assert_eq!(deadline(outcome.state, 1).1.exit().code(), 9);
 }
 
 #[test]
@@ -194,6 +196,33 @@ fn a_rollback_has_to_run_before_it_counts() {
     let outcome = play(target(), story);
     assert_eq!(outcome.verdict, None);
     assert_failed(Some(deadline(outcome.state, 9).1), RollbackOutcome::InProgress);
+}
+
+#[test]
+fn a_rollback_without_a_failed_state_is_a_rollback() {
+    // An alarm or a person rolls back; ours is never called failed.
+    let v6 = "arn:aws:ecs:eu-central-1:111122223333:task-definition/api:6";
+    let unborn = |deployment: Deployment| Deployment { created_at: None, ..deployment };
+    let speaking = newer(V7).because("ECS deployment: rolling back to deploymentId ecs-svc/old.");
+    for (what, back) in [
+        ("by its age", Deployment { task_definition: v6.to_owned(), ..old() }),
+        ("by what it was before", unborn(old())),
+        ("by what it says", speaking),
+    ] {
+        let back = back.primary().in_progress().running(2);
+        let up = back.clone().completed();
+        let expected = back.task_definition.clone();
+        let story = story([
+            (1, look([ours(), unborn(old())], [])),
+            (5, look([ours().active(), back], [])),
+            (1, look([ours().active(), up], [])),
+        ]);
+        let outcome = play(target(), story);
+        assert_eq!(outcome.taken, 7, "{what}: {:?}", outcome.verdict);
+        let told = |event: &RolloutEvent| matches!(event, RolloutEvent::RollingBack { .. });
+        assert_eq!(outcome.events.iter().filter(|event| told(event)).count(), 1, "{what}");
+        assert_rolled_back(outcome.verdict, &expected);
+    }
 }
 
 #[test]
@@ -271,6 +300,7 @@ fn ours_vanishes() {
 
     // Replaced completely is as good as gone.
     let replaced = look([newer(V9).running(2).completed(), ours().inactive()], []);
+    assert_eq!(verdict(target(), after(replaced.clone(), 2)), None);
     assert_superseded(verdict(target(), after(replaced, 3)), V9);
 }
 
@@ -352,7 +382,7 @@ fn every_verdict_has_its_exit_code() {
     let reason = || "x".to_owned();
     let progress = Progress::default();
     for (verdict, code) in all_verdicts(reason, progress) {
-        assert_eq!(verdict.exit_code(), code, "{verdict}");
+        assert_eq!(verdict.exit().code(), code, "{verdict}");
     }
 }
 

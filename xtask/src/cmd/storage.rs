@@ -1,0 +1,90 @@
+//! What `du` and `prune` look at: the builder's cache, the repositories and what uses them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+
+use crate::aws::{self, Aws};
+use crate::config::{Config, Environment};
+use crate::observe::builder_cache::builder_cache;
+use crate::observe::engine::{BuilderFacts, builder, engine};
+use crate::observe::preflight::{for_registry, well};
+use crate::observe::repository::repositories;
+use crate::observe::uses::uses;
+use crate::plan::prune::policy;
+use crate::registry::builder_cache::BuilderCache;
+use crate::registry::in_use::{InUse, Use};
+use crate::registry::plan::{PrunePlan, plan};
+use crate::registry::repository::Repository;
+use crate::ui::Ui;
+
+/// The clock, in seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The builder and what its cache holds.
+///
+/// # Errors
+/// There is no engine, or the builder can not be asked.
+pub async fn look_at_builder(config: &Config) -> Result<(BuilderFacts, BuilderCache)> {
+    let engine = engine().await?;
+    let builder = builder(&config.builder, &engine).await?;
+    let cache = builder_cache(&config.builder, &engine, &builder, now()).await?;
+    Ok((builder, cache))
+}
+
+/// The repositories, and what uses them.
+pub struct Registry {
+    /// That of the images, and that of the cache where it is another one.
+    pub repositories: Vec<Repository>,
+    /// What the configured clusters use.
+    pub uses: Result<Vec<Use>>,
+}
+
+/// Reads the environment's repositories and what uses them, side by side. `known` is what an
+/// earlier look had.
+///
+/// # Errors
+/// The account is not the configured one, or ECR can not be asked.
+pub async fn look_at_registry(
+    ui: &Ui,
+    config: &Config,
+    environment: &Environment,
+    aws: &Aws,
+    known: Vec<Repository>,
+) -> Result<Registry> {
+    let cache = config.cache.repository.as_deref();
+    let ((checks, _), repositories, uses) = tokio::join!(
+        for_registry(aws, environment),
+        repositories(aws, environment, cache, known),
+        uses(&config.clusters, environment, &config.prune)
+    );
+    well(ui, checks)?;
+    Ok(Registry { repositories: repositories?, uses })
+}
+
+/// The clients of the environment.
+pub async fn connect(config: &Config) -> Result<(Aws, &Environment)> {
+    let environment = config.environment()?;
+    Ok((aws::connect(environment).await, environment))
+}
+
+/// What of a repository goes and what stays.
+///
+/// # Errors
+/// A use can not be understood, or an index can not be read: then nothing goes.
+pub fn plan_for(
+    config: &Config,
+    environment: &Environment,
+    repository: &Repository,
+    uses: &[Use],
+    now: i64,
+) -> Result<(InUse, PrunePlan)> {
+    let in_use = InUse::resolve(repository, uses)?;
+    let of_images = repository.uri() == environment.image();
+    let policy = policy(&config.prune, &config.cache.tag, of_images);
+    let plan = plan(repository, &in_use, &policy, now)?;
+    Ok((in_use, plan))
+}

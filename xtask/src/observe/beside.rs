@@ -1,0 +1,76 @@
+//! Calls side by side, but never more than a few at once.
+
+use std::future::Future;
+
+use anyhow::Result;
+use tokio::task::JoinSet;
+
+/// Calls that are under way at the same time: enough to hide what one of them takes, and few
+/// enough for AWS's limits of a burst.
+pub const AT_ONCE: usize = 12;
+
+/// Awaits all of these, [`AT_ONCE`] at a time. The results come in the order in which they
+/// were had.
+///
+/// # Errors
+/// The first one that is had; what is still under way is dropped.
+pub async fn beside<T, F>(calls: impl IntoIterator<Item = F>) -> Result<Vec<T>>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let mut calls = calls.into_iter();
+    let mut running = JoinSet::new();
+    let mut results = Vec::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(call) = calls.next()
+        {
+            running.spawn(call);
+        }
+        match running.join_next().await {
+            Some(result) => results.push(result??),
+            None => return Ok(results),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn all_are_awaited_and_no_more_than_a_few_at_once() {
+        let now = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let calls = (0..100).map(|n| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(n)
+            }
+        });
+        let mut results = run(beside(calls)).unwrap();
+        results.sort_unstable();
+        assert_eq!(results, (0..100).collect::<Vec<_>>());
+        assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
+    }
+
+    #[test]
+    fn the_first_error_ends_it() {
+        let calls = (0..100).map(|n| async move {
+            anyhow::ensure!(n != 7, "seven");
+            Ok(n)
+        });
+        assert_eq!(run(beside(calls)).unwrap_err().to_string(), "seven");
+    }
+}

@@ -1,0 +1,166 @@
+//! A whole ECR repository: its images page by page, their manifests in hundreds side by side.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use tokio::task::JoinSet;
+
+use super::beside::AT_ONCE;
+use super::ecr::MEDIA_TYPES;
+use crate::aws::{Aws, explain};
+use crate::config::Environment;
+use crate::registry::digest::Digest;
+use crate::registry::manifest::Manifest;
+use crate::registry::repository::{Image, Repository};
+
+/// Images that one page of `DescribeImages` holds at most.
+const PAGE: i32 = 1000;
+
+/// Images that one `BatchGetImage` call takes at most.
+const BATCH: usize = 100;
+
+/// Manifests that were read, and reasons of those that were not.
+type Manifests = (BTreeMap<Digest, Manifest>, BTreeMap<Digest, String>);
+
+/// Reads the environment's repository, and that of the cache where it is another one. What
+/// is not there is left out. `known` is what an earlier look had, if there was one.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn repositories(
+    aws: &Aws,
+    environment: &Environment,
+    cache: Option<&str>,
+    known: Vec<Repository>,
+) -> Result<Vec<Repository>> {
+    let mut manifests = BTreeMap::new();
+    for repository in known {
+        manifests.extend(repository.into_manifests());
+    }
+    let mut found = Vec::new();
+    let cache = cache.filter(|name| *name != environment.repository);
+    for name in std::iter::once(environment.repository.as_str()).chain(cache) {
+        let uri = format!("{}/{name}", environment.registry);
+        found.extend(repository(aws, name, &uri, &mut manifests).await?);
+    }
+    Ok(found)
+}
+
+/// Reads a repository; `None` when it is not there. `uri` is the registry's host and the
+/// repository's name, as task definitions write it. Manifests never change: those that are
+/// `known` are not read again. Those of the
+/// images that are there are moved out of `known`.
+///
+/// A manifest that can not be read is not an error: the repository remembers why.
+///
+/// # Errors
+/// ECR can not be asked.
+async fn repository(
+    aws: &Aws,
+    name: &str,
+    uri: &str,
+    known: &mut BTreeMap<Digest, Manifest>,
+) -> Result<Option<Repository>> {
+    let mut images = Vec::new();
+    let mut manifests = BTreeMap::new();
+    let mut unread = BTreeMap::new();
+    let mut batches: JoinSet<Result<Manifests>> = JoinSet::new();
+    let mut gather = |(read, failed): Manifests, manifests: &mut BTreeMap<Digest, Manifest>| {
+        manifests.extend(read);
+        unread.extend(failed);
+    };
+    let request = aws.ecr.describe_images().repository_name(name).max_results(PAGE);
+    let mut pages = request.into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = match page {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|e| e.is_repository_not_found_exception()) =>
+            {
+                return Ok(None);
+            }
+            other => other.map_err(|error| explain("ecr:DescribeImages", &error))?,
+        };
+        let page: Vec<Image> =
+            page.image_details().iter().map(image).collect::<Result<Vec<_>>>()?;
+        let mut wanted = Vec::new();
+        for image in &page {
+            match known.remove(&image.digest) {
+                Some(manifest) => drop(manifests.insert(image.digest.clone(), manifest)),
+                None => wanted.push(image.digest.clone()),
+            }
+        }
+        images.extend(page);
+        // The next page is on its way while these are.
+        for batch in wanted.chunks(BATCH) {
+            while batches.len() >= AT_ONCE
+                && let Some(done) = batches.join_next().await
+            {
+                gather(done??, &mut manifests);
+            }
+            batches.spawn(read_manifests(aws.clone(), name.to_owned(), batch.to_vec()));
+        }
+    }
+    while let Some(done) = batches.join_next().await {
+        gather(done??, &mut manifests);
+    }
+    Ok(Some(Repository::new(uri, images, manifests).with_unread(unread)))
+}
+
+async fn read_manifests(aws: Aws, name: String, digests: Vec<Digest>) -> Result<Manifests> {
+    let id = |digest: &Digest| ImageIdentifier::builder().image_digest(digest.as_str()).build();
+    let answer = aws
+        .ecr
+        .batch_get_image()
+        .repository_name(name)
+        .set_image_ids(Some(digests.iter().map(id).collect()))
+        .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()))
+        .send()
+        .await
+        .map_err(|error| explain("ecr:BatchGetImage", &error))?;
+    let mut read = BTreeMap::new();
+    let mut unread: BTreeMap<Digest, String> = digests
+        .into_iter()
+        .map(|digest| (digest, "ecr:BatchGetImage did not answer for it".to_owned()))
+        .collect();
+    for image in answer.images() {
+        let digest = image.image_id().and_then(ImageIdentifier::image_digest);
+        let Some(digest) = digest.and_then(|digest| digest.parse::<Digest>().ok()) else {
+            continue;
+        };
+        match Manifest::parse(image.image_manifest().unwrap_or_default().as_bytes()) {
+            Ok(manifest) => {
+                unread.remove(&digest);
+                read.insert(digest, manifest);
+            }
+            Err(error) => drop(unread.insert(digest, error.to_string())),
+        }
+    }
+    for failure in answer.failures() {
+        let digest = failure.image_id().and_then(ImageIdentifier::image_digest);
+        let Some(digest) = digest.and_then(|digest| digest.parse::<Digest>().ok()) else {
+            continue;
+        };
+        let code = failure.failure_code().map_or("no code", |code| code.as_str());
+        let reason = failure.failure_reason().unwrap_or("no reason");
+        unread.insert(digest, format!("{code}: {reason}"));
+    }
+    Ok((read, unread))
+}
+
+fn image(detail: &ImageDetail) -> Result<Image> {
+    let digest = detail.image_digest().unwrap_or_default();
+    Ok(Image {
+        digest: digest.parse()?,
+        tags: detail.image_tags().to_vec(),
+        pushed_at: detail.image_pushed_at().map(aws_smithy_types::DateTime::secs),
+        last_pulled_at: detail.last_recorded_pull_time().map(aws_smithy_types::DateTime::secs),
+        archived_at: detail.last_archived_at().map(aws_smithy_types::DateTime::secs),
+        size: detail.image_size_in_bytes().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+        manifest_media_type: detail.image_manifest_media_type().map(str::to_owned),
+        artifact_media_type: detail.artifact_media_type().map(str::to_owned),
+        subject: detail.subject_manifest_digest().map(str::parse).transpose()?,
+    })
+}

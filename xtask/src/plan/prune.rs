@@ -1,0 +1,177 @@
+//! What `prune` is going to do: the command for the builder, the digests for the registry.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::argv::Argv;
+use crate::config::{KeepTagged, Prune};
+use crate::registry::builder_cache::BuilderCache;
+use crate::registry::builder_prune::{BuilderPrune, preview, prune_args};
+use crate::registry::glob::Glob;
+use crate::registry::plan::PrunePlan;
+use crate::registry::policy::{Caches, Images, Policy, Untagged};
+use crate::units::format_size;
+
+/// One step.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Prune the builder's cache.
+    Builder(PruneBuilder),
+    /// Delete images of a repository.
+    Registry(PrunePlan),
+}
+
+/// The prune of a builder's cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PruneBuilder {
+    /// The command that does it.
+    pub argv: Argv,
+    /// What it will take, as far as that can be told beforehand.
+    pub expected: Expected,
+}
+
+/// What a prune will take, and of how much. The builder decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Expected {
+    /// Records that may go.
+    pub records: usize,
+    /// Bytes that go at most.
+    pub bytes: u64,
+    /// Records that there are.
+    pub of_records: usize,
+    /// Bytes that there are.
+    pub of_bytes: u64,
+    /// Whether the bytes are exact, or rounded by what reported them.
+    pub exact: bool,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "up to {} of {}, {} of {} records",
+            format_size(self.bytes),
+            format_size(self.of_bytes),
+            self.records,
+            self.of_records
+        )
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builder(prune) => prune.argv.fmt(f),
+            Self::Registry(plan) => write!(
+                f,
+                "delete {} of {} images from {}, {}",
+                plan.delete.len(),
+                plan.delete.len() + plan.keep.len(),
+                plan.repository,
+                format_size(plan.freed_bytes)
+            ),
+        }
+    }
+}
+
+impl Step {
+    /// The step's parts: what is expected of the builder, the images that are deleted.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Builder(prune) => vec![prune.expected.to_string()],
+            Self::Registry(plan) => plan.delete.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            // What may go is an estimate; that there is nothing at all is not.
+            Self::Builder(prune) => prune.expected.of_records == 0,
+            Self::Registry(plan) => plan.delete.is_empty(),
+        }
+    }
+}
+
+/// The step for the builder. `now` is in seconds since 1970.
+pub fn builder(prune: &BuilderPrune, cache: &BuilderCache, now: i64) -> Step {
+    let goes = preview(prune, cache, now);
+    Step::Builder(PruneBuilder {
+        argv: Argv::docker(prune_args(prune)),
+        expected: Expected {
+            records: goes.records.len(),
+            bytes: goes.bytes,
+            of_records: cache.records.len(),
+            of_bytes: cache.records.iter().map(|record| record.bytes).sum(),
+            exact: cache.exact,
+        },
+    })
+}
+
+/// What stays in a repository besides what is in use. `cache_tag` goes; other caches with a
+/// tag stay, as they may be somebody else's. Where only the cache lives, `of_images` is
+/// false and tagged images stay.
+pub fn policy(keep: &Prune, cache_tag: &str, of_images: bool) -> Policy {
+    let images = match keep.tagged.as_ref().filter(|_| of_images) {
+        None => Images::Keep,
+        Some(KeepTagged { last, younger_than, tags }) => Images::Expire {
+            keep_last: *last,
+            keep_younger_than: *younger_than,
+            keep_tags: tags.iter().map(Glob::new).collect(),
+        },
+    };
+    let caches = match cache_tag {
+        "" => Caches::Keep,
+        tag => Caches::DeleteTags(vec![Glob::new(tag)]),
+    };
+    let keep_younger_than: Duration = keep.keep_untagged;
+    Policy { images, caches, untagged: Untagged::Delete { keep_younger_than } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::builder_cache::parse_buildctl;
+
+    #[test]
+    fn the_builder_s_step_is_its_command() {
+        let records = serde_json::json!([
+            { "id": "a", "recordType": "regular", "size": 1000, "mutable": false, "inUse": false },
+            { "id": "b", "recordType": "frontend", "size": 500, "mutable": false, "inUse": false },
+        ]);
+        let cache = parse_buildctl(records.to_string().as_bytes()).unwrap();
+        let prune = BuilderPrune { builder: "b".into(), ..BuilderPrune::default() };
+        let step = builder(&prune, &cache, 0);
+        assert_eq!(step.to_string(), "docker buildx prune --builder b --force");
+        assert_eq!(step.details(), ["up to 1.00 kB of 1.50 kB, 1 of 2 records"]);
+        assert!(!step.is_empty());
+        let nothing = BuilderCache { records: Vec::new(), exact: true };
+        assert!(builder(&prune, &nothing, 0).is_empty());
+    }
+
+    #[test]
+    fn the_policy_is_what_is_configured() {
+        let mut keep = Prune {
+            keep_revisions: 10,
+            keep_families: Vec::new(),
+            tagged: None,
+            keep_untagged: Duration::from_secs(60),
+        };
+        let untagged = Untagged::Delete { keep_younger_than: Duration::from_secs(60) };
+        let caches = Caches::DeleteTags(vec![Glob::new("buildcache")]);
+        let plain = Policy { images: Images::Keep, caches: caches.clone(), untagged };
+        assert_eq!(policy(&keep, "buildcache", true), plain);
+        assert_eq!(policy(&keep, "", true).caches, Caches::Keep);
+        keep.tagged = Some(KeepTagged { last: 3, younger_than: None, tags: vec!["v*".into()] });
+        let images = Images::Expire {
+            keep_last: 3,
+            keep_younger_than: None,
+            keep_tags: vec![Glob::new("v*")],
+        };
+        assert_eq!(policy(&keep, "buildcache", true), Policy { images, ..plain.clone() });
+        assert_eq!(policy(&keep, "buildcache", false), plain);
+    }
+}

@@ -1,0 +1,100 @@
+//! `cargo xtask build` with a `docker` that plays recordings of real builds.
+
+use crate::support::{MINIMAL, NOWHERE, Project};
+
+#[test]
+fn a_build_prints_image_digest_size_and_steps() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    let run = project.run(&["build"]).code(0);
+    let digest = format!("digest  sha256:{}", "ab".repeat(32));
+    run.prints("image   app:latest")
+        .prints(&digest)
+        .prints("1.2")
+        .says("[1/1] docker buildx build");
+    assert!(project.path("target/xtask/build.log").is_file());
+}
+
+#[test]
+fn the_same_as_json_is_one_object() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cached_load.jsonl", 0);
+    let json = project.run(&["build", "--format", "json"]).code(0).json();
+    assert_eq!(json["image"][0], "app:latest");
+    assert_eq!(json["pushed"], false);
+    assert_eq!(json["size"], 1_234_567);
+    assert!(json["build"]["stages"].as_array().is_some_and(|stages| !stages.is_empty()), "{json}");
+}
+
+#[test]
+fn the_command_that_is_shown_is_the_command_that_is_run() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    let args = ["build", "--no-cache", "--pull", "--target", "base", "--tag", "x", "-t", "y/z:1"];
+    let run = project.run(&args).code(0);
+    let shown = run.stderr();
+    let shown = shown.lines().find(|line| line.contains("docker buildx build")).unwrap();
+    let calls = project.calls();
+    let run = calls.iter().find(|call| call.starts_with("buildx build")).unwrap();
+    assert_eq!(shown, format!("[1/1] docker {run}"));
+    for part in ["--builder default", "--no-cache", "--pull", "--target base", "--load"] {
+        assert!(run.contains(part), "{part}: {run}");
+    }
+    assert!(run.contains("--tag app:x") && run.contains("--tag y/z:1"), "{run}");
+}
+
+#[test]
+fn a_dry_run_shows_the_command_and_does_not_run_it() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build", "--dry-run"]).code(0).prints("1. docker buildx build --builder default");
+    assert!(!project.calls().iter().any(|call| call.starts_with("buildx build")));
+}
+
+#[test]
+fn a_failed_step_is_exit_code_4_with_its_log() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("failing_run.jsonl", 1);
+    project.run(&["build"]).code(4).says("exit code").says("the whole log is in");
+}
+
+#[test]
+fn a_refused_push_is_exit_code_5() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("push_refused.jsonl", 1);
+    project.run(&["build"]).code(5).says("error:").says("ecr:PutImage");
+}
+
+#[test]
+fn a_builder_that_is_missing_is_created_and_never_used() {
+    let config = format!("{MINIMAL}[builder]\nname = \"b\"\ndriver = \"docker-container\"\n");
+    let mut project = Project::new(&config);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build"]).code(0);
+    let calls = project.calls();
+    let created = "buildx create --name b --driver docker-container --bootstrap";
+    assert!(calls.iter().any(|call| call == created), "{calls:?}");
+    assert!(calls.iter().any(|call| call.starts_with("buildx build --builder b ")), "{calls:?}");
+    assert!(!calls.iter().any(|call| call.contains("--use") || call.starts_with("buildx use")));
+}
+
+#[test]
+fn a_local_build_goes_on_without_a_registry() {
+    let mut project = Project::new(NOWHERE);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build", "--env", "test"]).code(0).says("without the registry cache");
+    project.run(&["build", "--env", "test", "--push"]).code(3);
+}
+
+#[test]
+fn a_timeline_is_a_page_or_a_trace() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build", "--timeline", "t.html"]).code(0);
+    project.run(&["build", "--timeline", "t.json"]).code(0);
+    let page = std::fs::read_to_string(project.path("t.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") || page.starts_with("<!doctype html>"), "{page}");
+    let trace = std::fs::read(project.path("t.json")).unwrap();
+    let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
+    assert!(trace["traceEvents"].is_array(), "{trace}");
+}
