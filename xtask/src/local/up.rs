@@ -25,7 +25,7 @@ use crate::ui::Ui;
 pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     let _lock = lock::hold(ui, &place.dir).await?;
     let aws = aws::connect(place.environment).await;
-    let (facts, companions) = observe(place, &aws).await?;
+    let (facts, companions) = observe(ui, place, &aws).await?;
     let steps = plan::up(&facts, &wanted(place, &companions));
     remember(format!(
         "what was started goes on: `cargo xtask local up --env {0}` finishes it, \
@@ -41,10 +41,13 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     up.track(&steps, Track::Then, &mut values).await
 }
 
-async fn observe(place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
+async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
     let (engine, python) = tokio::join!(engine(), ministack::python());
     let engine = engine.map(|engine| engine.version);
-    well(vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }])?;
+    well(
+        ui,
+        vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }],
+    )?;
     let names: Vec<String> = match &place.emulator.base_image {
         Some(base) => vec![base.official.clone(), base.made.clone()],
         None => Vec::new(),
