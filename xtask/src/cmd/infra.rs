@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::apply::infra::{discard, execute, propose};
+use crate::apply::infra::{discard, execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::config::{Config, Environment};
 use crate::event::Event;
@@ -40,6 +40,7 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
         discard(&aws, proposal).await?;
         return show(ui, environment, &plan);
     }
+    let proposal = settled(&aws, proposal).await?;
     if !plan.changes.is_empty() && !yes {
         let question = format!("{plan}\nGo on?");
         if let Err(error) = ui.confirm_or_interrupt(&question).await {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::companion::{self, Concrete};
 use super::{Place, base_image, lock, ministack, process, secret};
-use crate::apply::infra::{execute, propose};
+use crate::apply::infra::{execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::event::Event;
 use crate::interrupt::remember;
@@ -147,6 +147,7 @@ impl Up<'_> {
                 let proposal = propose(aws, place.environment, &place.config.root).await?;
                 let unchanged = proposal.plan.changes.is_empty();
                 let text = proposal.plan.to_string();
+                let proposal = settled(aws, proposal).await?;
                 execute(ui, aws, place.environment, proposal).await?;
                 Ok(if unchanged { text } else { "the stack is up".to_owned() })
             }
