@@ -164,7 +164,9 @@ const BUILDX: &str = "docker buildx du";
 
 /// The request for [`parse_engine`], to be sent to the Engine as it stands. HTTP
 /// 1.0, so that the answer is in one piece and ends with the connection. The
-/// way to the Engine that respects contexts is `docker system dial-stdio`.
+/// way to the Engine that respects contexts is `docker system dial-stdio`, whose
+/// standard input has to stay open: when the connection is half closed the
+/// Engine stops measuring and tells 0 bytes of what it had not measured yet.
 #[must_use]
 pub(crate) fn engine_request() -> &'static str {
     "GET /system/df?type=build-cache HTTP/1.0\r\nHost: docker\r\nAccept: application/json\r\n\r\n"
