@@ -28,18 +28,21 @@ MODEL_FILES = {
     ),
 }
 
+#: How sure the network must be, from 0 to 1. A finer scale looks at many more places, and sees
+#: something in a few of them by chance.
 MIN_CONFIDENCE = 0.5
+_MIN_FINE_CONFIDENCE = 0.6
 _TRAINED_SIDE = 300
 _MEAN_BGR = (104.0, 177.0, 123.0)
 #: The shorter side of the picture at the finer scales, in pixels.
-_FINER_SCALES = (600, 1200)
+_FINER_SCALES = (600, 960)
 _QUICK_SCALES = (600,)
 #: The longest box taken from a finer scale; larger faces are found at the scale before.
 _MAX_FINE_FACE = 120
 #: Enlarging a picture further shows nothing new.
-_MAX_ENLARGEMENT = 2.0
+_MAX_ENLARGEMENT = 1.5
 #: Pictures longer than this are searched in overlapping pieces.
-_MAX_PIECE_RATIO = 1.5
+_MAX_PIECE_RATIO = 1.8
 #: Two boxes are one face when so much of the smaller lies within the larger.
 _SAME_FACE = 0.5
 
@@ -113,7 +116,8 @@ class FaceDetector:
         with self._turn:
             self._net.setInput(blob)
             rows = np.array(self._net.forward()[0, 0], dtype=np.float64)
-        for row in rows[rows[:, 2] >= MIN_CONFIDENCE]:
+        least = MIN_CONFIDENCE if longest is None else _MIN_FINE_CONFIDENCE
+        for row in rows[rows[:, 2] >= least]:
             left, right = row[3] * piece.width, row[5] * piece.width
             top, bottom = row[4] * piece.height, row[6] * piece.height
             if longest is not None and max(right - left, bottom - top) > longest:

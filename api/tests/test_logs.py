@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 
 import httpx
@@ -12,6 +13,18 @@ from test_bad_input import ORDER, refused
 
 from loppestars import api
 from loppestars.logs import JsonFormatter
+
+
+def request_record(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    """The one request's record. It is written after the answer is sent: wait for it."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        found = [record for record in caplog.records if record.name == "loppestars.request"]
+        if found:
+            assert len(found) == 1
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError("the request was not logged in 5 s")
 
 
 def test_a_bug_is_a_500_without_details(
@@ -32,7 +45,8 @@ def test_a_bug_is_a_500_without_details(
     assert "dog" not in message
     assert response.headers["x-request-id"] in message
 
-    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    record = request_record(caplog)
+    assert record.levelname == "ERROR"
     line = json.loads(JsonFormatter(()).format(record))
     assert line["status"] == 500
     assert line["requestId"] == response.headers["x-request-id"]
@@ -51,4 +65,5 @@ def test_libraries_that_log_urls_are_silent(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client.post("/process", json=ORDER).status_code == 200
+    request_record(caplog)
     assert {record.name for record in caplog.records} == {"loppestars.request"}

@@ -87,7 +87,7 @@ def _detail(image: Image) -> npt.NDArray[np.float64]:
     small = cv2.resize(image, (10, 13), interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     detail = np.asarray(image, np.float64) - np.asarray(coarse, np.float64)
-    return detail - np.mean(detail)
+    return np.asarray(detail - np.mean(detail), np.float64)
 
 
 def test_a_photo_without_faces_stays_as_it_is(client: httpx.Client, stand_in: StandIn) -> None:

@@ -28,11 +28,11 @@ ALWAYS_BAD = [
 @pytest.mark.parametrize("fault", ALWAYS_BAD)
 def test_fault(serve: Serve, stand_in: StandIn, operation: Operation, fault: Fault) -> None:
     client = serve(upstream_stall_seconds=0.5)
-    stand_in.slow_seconds = 3
+    stand_in.slow_seconds = 6
     stand_in.faults[operation] = fault
     started = time.monotonic()
     status, code, message = refused(client.post("/process", json=ORDER))
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 5
     assert status == 502
     assert code == {
         Fault.SLOW: "storage_timeout",
@@ -55,11 +55,11 @@ def test_wrong_content(client: httpx.Client, stand_in: StandIn) -> None:
 
 def test_the_whole_download_has_a_limit_too(serve: Serve, stand_in: StandIn) -> None:
     client = serve(upstream_stall_seconds=10, upstream_total_seconds=0.5)
-    stand_in.slow_seconds = 3
+    stand_in.slow_seconds = 6
     stand_in.faults[Operation.SIGNED_DOWNLOAD] = Fault.SLOW
     started = time.monotonic()
     assert refused(client.post("/process", json=ORDER))[:2] == (502, "storage_timeout")
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("key", ["not-a-key", ANON_KEY])
@@ -105,11 +105,11 @@ def test_many_at_once(serve: Serve, stand_in: StandIn) -> None:
 
     # Held back by Storage, four are in the house; the fifth is asked to come back.
     stand_in.faults[Operation.SIGN] = Fault.SLOW
-    stand_in.slow_seconds = 2
+    stand_in.slow_seconds = 4
     threads = [threading.Thread(target=one) for _ in range(4)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 4
     while len(stand_in.seen) < 4 * 3 + 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     response = client.post("/process", json=ORDER)

@@ -40,10 +40,14 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         tokio::select! {
             result = cmd::run(&cli, &ui) => result,
-            signal = interrupt::wait() => signal.and_then(|()| {
-                proc::end_all(Duration::from_secs(5));
-                Err(Failure::new(Exit::Interrupted, interrupt::message()).into())
-            }),
+            signal = interrupt::wait() => match signal {
+                Ok(()) => {
+                    proc::end_all(Duration::from_secs(5));
+                    interrupt::undo(Duration::from_secs(5)).await;
+                    Err(Failure::new(Exit::Interrupted, interrupt::message()).into())
+                }
+                Err(error) => Err(error),
+            },
         }
     });
     let exit = match result {

@@ -167,6 +167,84 @@ pub fn stream(
     Ok(Output { code, stdout: read_back(stdout)?, stderr: tail.0 })
 }
 
+/// Runs a command in its own process group for at most `limit`. `None` when that was not
+/// enough: it is ended then, with what it started.
+///
+/// # Errors
+/// The program can not be started.
+pub async fn captured_within(argv: &Argv, limit: Duration) -> Result<Option<Output>> {
+    let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let handle = duct::cmd(&argv.program, argv.args.iter().map(OsStr::new))
+        .stdin_null()
+        .stdout_file(stdout.try_clone()?)
+        .stderr_file(stderr.try_clone()?)
+        .unchecked()
+        .before_spawn(|command| {
+            command.process_group(0);
+            Ok(())
+        })
+        .start()
+        .map_err(|error| cannot_start(argv, &error.to_string()))?;
+    let group = Group::enter(&handle.pids());
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(ended) = handle.try_wait()? {
+            let code = ended.status.code();
+            return Ok(Some(Output {
+                code,
+                stdout: read_back(stdout)?,
+                stderr: read_back(stderr)?,
+            }));
+        }
+        if Instant::now() >= end {
+            if let Some(leader) = Pid::from_raw(group.0) {
+                // It may have ended this very moment, which is what is wanted.
+                let _ = kill_process_group(leader, Signal::KILL);
+            }
+            handle.wait()?;
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A process that goes on when this one ends.
+pub struct Detached {
+    /// Its id.
+    pub pid: i32,
+    handle: duct::Handle,
+}
+
+impl Detached {
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn ended(&self) -> Result<bool> {
+        Ok(self.handle.try_wait()?.is_some())
+    }
+}
+
+/// Starts a process that is neither waited for nor ended with this one. It is not put into a
+/// process group, so that it can make a session of its own.
+///
+/// # Errors
+/// The program can not be started.
+pub fn detach(argv: &Argv, env: &Env, dir: &Path, log: std::fs::File) -> Result<Detached> {
+    let mut expression = duct::cmd(&argv.program, argv.args.iter().map(OsStr::new))
+        .stdin_null()
+        .stderr_to_stdout()
+        .stdout_file(log)
+        .dir(dir)
+        .unchecked();
+    for (name, value) in argv.env.iter().chain(&env.0) {
+        expression = expression.env(name, value);
+    }
+    let handle = expression.start().map_err(|error| cannot_start(argv, &error.to_string()))?;
+    let pid = handle.pids().first().and_then(|pid| i32::try_from(*pid).ok());
+    Ok(Detached { pid: pid.context("a process was started without an id")?, handle })
+}
+
 /// Ends every long command that still runs, and what it started: SIGTERM, and SIGKILL for
 /// what is left after `patience`.
 pub fn end_all(patience: Duration) {

@@ -10,7 +10,7 @@ use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::observe::ecs::{describe_service, describe_task_definition, revision};
+use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
 use crate::plan::diff::{Difference, diff, is_unchanged};
@@ -96,12 +96,14 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
     let (image, next, definition) = match &update.change {
         TaskChange::Existing(arn) => {
             let target = describe_task_definition(aws, arn).await?;
-            (None, Next::Existing(arn.clone()), target)
+            let container = container_of(&target["taskDefinition"], &update.container);
+            let image = container.and_then(|container| container["image"].as_str());
+            (image.map(str::to_owned), Next::Existing(arn.clone()), target)
         }
-        TaskChange::Next { container, image, environment, secrets } => {
+        TaskChange::Next { image, environment, secrets } => {
             let image = concrete(image, pushed)?;
             let change = taskdef::Change {
-                container: container.clone(),
+                container: update.container.clone(),
                 image: image.clone(),
                 environment: environment.clone(),
                 secrets: secrets.clone(),
@@ -111,7 +113,9 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
             (Some(image), Next::Register(next.clone()), next)
         }
     };
-    let differences = diff(&facts.described, &definition);
+    let mut differences = diff(&facts.described, &definition);
+    // Our own note on a revision is nothing that a user has changed.
+    differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
     let unchanged = is_unchanged(&facts.described, &definition);
     for difference in &differences {
         ui.emit(&Event::Note { text: difference.to_string() });

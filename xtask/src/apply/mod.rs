@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod ecs;
+pub mod infra;
 pub mod login;
 pub mod prune;
 pub mod recover;
@@ -87,12 +88,8 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
     let of = plan.steps.len();
     for (index, step) in plan.steps.iter().enumerate() {
         let number = index + 1;
-        if done.unchanged()
-            && matches!(
-                step,
-                Step::Watch { .. } | Step::VerifyDigest { .. } | Step::VerifyHealth(_)
-            )
-        {
+        // What is on the service already needs no watching; whether it answers is still asked.
+        if done.unchanged() && matches!(step, Step::Watch { .. } | Step::VerifyDigest { .. }) {
             continue;
         }
         context.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });

@@ -77,6 +77,7 @@ async fn one_back(
     let wanted = Update {
         cluster: environment.cluster.clone(),
         service: updated.service.clone(),
+        container: environment.container.clone(),
         change: TaskChange::Existing(updated.previous.clone()),
         desired_count: None,
         force: false,

@@ -2,11 +2,14 @@
 //!
 //! Source: the AWS CloudFormation API reference.
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 use roxmltree::{Document, Node};
 
 use super::wire::{self, CallError};
 use super::{Aws, explain};
+use crate::plan::infra::Change;
 
 /// A stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,19 +38,6 @@ pub struct ChangeSet {
     pub reason: String,
     /// What it would do.
     pub changes: Vec<Change>,
-}
-
-/// One change of a change set.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Change {
-    /// `Add`, `Modify`, `Remove`, …
-    pub action: String,
-    /// The resource's logical id.
-    pub resource: String,
-    /// The resource's type.
-    pub kind: String,
-    /// `True` and `Conditional` when it is replaced.
-    pub replacement: String,
 }
 
 /// An event of a stack.
@@ -121,8 +111,7 @@ pub async fn change_set(aws: &Aws, stack: &str, name: &str) -> Result<ChangeSet>
             .await
             .map_err(|error| explain("cloudformation:DescribeChangeSet", &error))?;
         let token = read(&xml, |root| {
-            let result = root.descendants().find(|n| n.tag_name().name().ends_with("Result"));
-            let result = result.unwrap_or(root);
+            let result = result(root);
             found.status = text(result, "Status");
             found.reason = text(result, "StatusReason");
             found.changes.extend(members(result, "Changes").map(change));
@@ -145,25 +134,53 @@ fn change(member: Node<'_, '_>) -> Change {
     }
 }
 
-/// The newest events of a stack, newest first: one page, about a hundred.
+/// The events of a stack that are not in `seen`, oldest first. They are added to it.
 ///
 /// # Errors
 /// CloudFormation can not be asked.
-pub async fn events(aws: &Aws, stack: &str) -> Result<Vec<StackEvent>> {
-    let xml = call(aws, "DescribeStackEvents", &[("StackName", stack)])
-        .await
-        .map_err(|error| explain("cloudformation:DescribeStackEvents", &error))?;
-    read(&xml, |root| {
-        members(root, "StackEvents")
-            .map(|event| StackEvent {
-                id: text(event, "EventId"),
-                resource: text(event, "LogicalResourceId"),
-                kind: text(event, "ResourceType"),
-                status: text(event, "ResourceStatus"),
-                reason: text(event, "ResourceStatusReason"),
-            })
-            .collect()
-    })
+pub async fn new_events(
+    aws: &Aws,
+    stack: &str,
+    seen: &mut HashSet<String>,
+) -> Result<Vec<StackEvent>> {
+    let mut new = Vec::new();
+    let mut next = String::new();
+    loop {
+        let mut parameters = vec![("StackName", stack)];
+        if !next.is_empty() {
+            parameters.push(("NextToken", &next));
+        }
+        let xml = call(aws, "DescribeStackEvents", &parameters)
+            .await
+            .map_err(|error| explain("cloudformation:DescribeStackEvents", &error))?;
+        let (page, token) = read(&xml, events_page)?;
+        // The newest come first: behind one that is known, all are.
+        let known = page.iter().any(|event| seen.contains(&event.id));
+        new.extend(page.into_iter().filter(|event| !seen.contains(&event.id)));
+        if known || token.is_empty() {
+            break;
+        }
+        next = token;
+    }
+    seen.extend(new.iter().map(|event| event.id.clone()));
+    new.reverse();
+    Ok(new)
+}
+
+fn events_page(root: Node<'_, '_>) -> (Vec<StackEvent>, String) {
+    let events = members(root, "StackEvents").map(|event| StackEvent {
+        id: text(event, "EventId"),
+        resource: text(event, "LogicalResourceId"),
+        kind: text(event, "ResourceType"),
+        status: text(event, "ResourceStatus"),
+        reason: text(event, "ResourceStatusReason"),
+    });
+    (events.collect(), text(result(root), "NextToken"))
+}
+
+/// The element that holds an answer's fields.
+fn result<'a, 'i>(root: Node<'a, 'i>) -> Node<'a, 'i> {
+    root.children().find(|n| n.tag_name().name().ends_with("Result")).unwrap_or(root)
 }
 
 fn read<T>(xml: &str, extract: impl FnOnce(Node<'_, '_>) -> T) -> Result<T> {
@@ -196,6 +213,18 @@ fn pairs(node: Node<'_, '_>, list: &str, key: &str, value: &str) -> Vec<(String,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_events_and_the_token_of_the_next_page() {
+        let xml = "<R><DescribeStackEventsResult><StackEvents><member><EventId>1</EventId>\
+            <LogicalResourceId>Vpc</LogicalResourceId><ResourceType>AWS::EC2::VPC</ResourceType>\
+            <ResourceStatus>CREATE_FAILED</ResourceStatus><ResourceStatusReason>a &lt; b\
+            </ResourceStatusReason></member></StackEvents><NextToken>t</NextToken>\
+            </DescribeStackEventsResult></R>";
+        let (events, token) = read(xml, events_page).unwrap();
+        assert_eq!(token, "t");
+        assert_eq!((events[0].resource.as_str(), events[0].reason.as_str()), ("Vpc", "a < b"));
+    }
 
     #[test]
     fn reads_outputs_and_parameters() {

@@ -1,4 +1,4 @@
-//! One plain GET, for health URLs, through the HTTP client that the SDK has anyway.
+//! Plain HTTP, for health URLs and the emulator, through the client that the SDK has anyway.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,20 +40,40 @@ pub async fn get(
     headers: &BTreeMap<String, String>,
     patience: Duration,
 ) -> Result<Answer> {
+    send(client, "GET", url, headers, patience).await
+}
+
+/// Posts nothing to a URL, once.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(client: &SharedHttpClient, url: &str, patience: Duration) -> Result<Answer> {
+    send(client, "POST", url, &BTreeMap::new(), patience).await
+}
+
+async fn send(
+    client: &SharedHttpClient,
+    method: &'static str,
+    url: &str,
+    headers: &BTreeMap<String, String>,
+    patience: Duration,
+) -> Result<Answer> {
     let headers = headers.clone();
+    let (origin, path) = split(url);
     let operation = Operation::builder()
-        .service_name("health")
-        .operation_name("GET")
+        .service_name("http")
+        .operation_name(method)
         .behavior_version(BehaviorVersion::latest())
         .http_client(client.clone())
-        .endpoint_url(url)
+        .endpoint_url(&origin)
         .no_auth()
         .no_retry()
         .sleep_impl(TokioSleep::new())
         .timeout_config(TimeoutConfig::builder().operation_timeout(patience).build())
         .serializer(move |(): ()| {
             let mut request = HttpRequest::new(SdkBody::empty());
-            request.set_method("GET")?;
+            request.set_method(method)?;
+            request.set_uri(path.clone())?;
             for (name, value) in &headers {
                 request.headers_mut().try_insert(name.clone(), value.clone())?;
             }
@@ -70,4 +90,30 @@ pub async fn get(
         let text = DisplayErrorContext(&error).to_string();
         anyhow!("{}", text.lines().next().unwrap_or_default())
     })
+}
+
+/// The origin of a URL, and its path with the query. The two are sent apart, because an
+/// endpoint's path would get a slash at its end.
+fn split(url: &str) -> (String, String) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    let path = url[end..].split('#').next().unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    (url[..end].to_owned(), format!("{slash}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_split_behind_its_host() {
+        let parts = |url| {
+            let (origin, path) = split(url);
+            format!("{origin} {path}")
+        };
+        assert_eq!(parts("http://h:1/a/b?c=d#e"), "http://h:1 /a/b?c=d");
+        assert_eq!(parts("https://h"), "https://h /");
+        assert_eq!(parts("https://h?x=/"), "https://h /?x=/");
+    }
 }

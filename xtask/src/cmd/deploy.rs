@@ -58,7 +58,6 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         _ => anyhow::bail!("all checks are well, and there are no facts"),
     };
     let change = TaskChange::Next {
-        container: environment.container.clone(),
         image,
         environment: environment.environment.clone(),
         secrets: environment.secrets.clone(),
@@ -67,6 +66,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         rollout.services.iter().map(|service| (service.name.clone(), service.desired)).collect();
     steps.extend(deploy::rollout(&Rollout {
         cluster: &environment.cluster,
+        container: &environment.container,
         services: &services,
         desired_count: environment.desired_count,
         change: &change,

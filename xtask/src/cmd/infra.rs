@@ -1,12 +1,100 @@
 //! `cargo xtask infra`
-use crate::{config::Config, exit::Exit, ui::Ui};
+
 use anyhow::Result;
-pub async fn diff(_ui: &Ui, _config: &Config) -> Result<Exit> {
-    anyhow::bail!("x")
+use serde_json::{Map, Value, json};
+
+use crate::apply::infra::{discard, execute, propose};
+use crate::aws::{self, Aws};
+use crate::config::{Config, Environment};
+use crate::exit::Exit;
+use crate::observe::stack::existing;
+use crate::plan::infra::{Kind, StackPlan};
+use crate::ui::Ui;
+
+/// Shows what a deploy of the stack would change.
+///
+/// # Errors
+/// The stack can not be changed as it is now, or CloudFormation refuses the template.
+pub async fn diff(ui: &Ui, config: &Config) -> Result<Exit> {
+    let environment = config.environment()?;
+    let aws = aws::connect(environment).await;
+    let proposal = propose(&aws, environment, &config.root).await?;
+    let plan = proposal.plan.clone();
+    discard(&aws, proposal).await?;
+    show(ui, environment, &plan)
 }
-pub async fn deploy(_ui: &Ui, _config: &Config, _yes: bool, _dry: bool) -> Result<Exit> {
-    anyhow::bail!("x")
+
+/// Creates or updates the stack.
+///
+/// # Errors
+/// Nobody agreed, or the change failed.
+pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Result<Exit> {
+    let environment = config.environment()?;
+    let aws = aws::connect(environment).await;
+    let proposal = propose(&aws, environment, &config.root).await?;
+    let plan = proposal.plan.clone();
+    if dry_run {
+        discard(&aws, proposal).await?;
+        return show(ui, environment, &plan);
+    }
+    if !plan.changes.is_empty() && !yes {
+        let question = format!("{plan}\nGo on?");
+        if let Err(error) = ui.confirm_or_interrupt(&question).await {
+            discard(&aws, proposal).await?;
+            return Err(error);
+        }
+    }
+    execute(ui, &aws, environment, proposal).await?;
+    let verdict = match plan.kind {
+        _ if plan.changes.is_empty() => "unchanged",
+        Kind::Create => "created",
+        Kind::Update => "updated",
+    };
+    let outputs = outputs_of(&aws, environment).await?;
+    let mut report = json_of(environment, &plan);
+    report["verdict"] = verdict.into();
+    report["outputs"] = Value::Object(outputs.clone());
+    ui.result(&report, || format!("{verdict}  {}\n{}", plan.stack, lines(&outputs)))?;
+    Ok(Exit::Success)
 }
-pub async fn outputs(_ui: &Ui, _config: &Config) -> Result<Exit> {
-    anyhow::bail!("x")
+
+/// Shows the stack's outputs.
+///
+/// # Errors
+/// There is no stack.
+pub async fn outputs(ui: &Ui, config: &Config) -> Result<Exit> {
+    let environment = config.environment()?;
+    let aws = aws::connect(environment).await;
+    let outputs = outputs_of(&aws, environment).await?;
+    ui.result(&outputs, || lines(&outputs))?;
+    Ok(Exit::Success)
+}
+
+fn show(ui: &Ui, environment: &Environment, plan: &StackPlan) -> Result<Exit> {
+    let mut report = json_of(environment, plan);
+    report["dry-run"] = true.into();
+    ui.result(&report, || {
+        if plan.changes.is_empty() { format!("unchanged  {plan}") } else { plan.to_string() }
+    })?;
+    Ok(Exit::Success)
+}
+
+fn json_of(environment: &Environment, plan: &StackPlan) -> Value {
+    json!({
+        "environment": environment.name, "stack": plan.stack, "kind": plan.kind,
+        "unchanged": plan.changes.is_empty(), "changes": plan.changes,
+    })
+}
+
+async fn outputs_of(aws: &Aws, environment: &Environment) -> Result<Map<String, Value>> {
+    let stack = existing(aws, environment).await?;
+    Ok(stack.outputs.into_iter().map(|(name, value)| (name, value.into())).collect())
+}
+
+fn lines(outputs: &Map<String, Value>) -> String {
+    let width = outputs.keys().map(String::len).max().unwrap_or(0);
+    outputs
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {}\n", value.as_str().unwrap_or_default()))
+        .collect()
 }

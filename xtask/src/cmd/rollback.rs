@@ -30,6 +30,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
         let target = revisions::target(&aws, environment, service, args.to).await?;
         steps.extend(deploy::rollout(&Rollout {
             cluster: &environment.cluster,
+            container: &environment.container,
             services: &[(service.name.clone(), service.desired)],
             desired_count: environment.desired_count,
             change: &TaskChange::Existing(target),

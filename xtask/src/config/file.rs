@@ -366,7 +366,10 @@ pub struct Emulator {
     /// Processes that run beside the emulator, such as stand-ins of other services.
     #[serde(default)]
     pub companions: Vec<Companion>,
-    /// Values for the keys of a secret of the stack, made up where they are missing.
+    /// The output of the stack that holds the ARN of a secret.
+    pub secret_output: Option<String>,
+    /// Keys of that secret whose values are made up where they are empty. Companions get
+    /// them as environment variables.
     #[serde(default)]
     pub made_up_secrets: Vec<String>,
     /// Something to try afterwards: a request to the service.
@@ -391,18 +394,32 @@ pub struct BaseImage {
 pub struct Companion {
     /// Its name.
     pub name: String,
-    /// The command, run in the project's root.
+    /// The command, run in the project's root. `{gateway}` in it is the address under which
+    /// containers reach this machine, and which nobody else reaches.
     pub command: Vec<String>,
-    /// The address that it listens on when it is ready, such as `127.0.0.1:5080`.
+    /// The address that it listens on when it is ready, such as `{gateway}:5080`.
     pub listens: String,
+    /// Files that are there before it starts.
+    #[serde(default)]
+    pub seed: Vec<Seed>,
+}
+
+/// A file that is copied; both paths are relative to this file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Seed {
+    /// Where it lies.
+    pub from: String,
+    /// Where it has to be: below `target/`.
+    pub to: String,
 }
 
 /// A request to try.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Example {
-    /// The path, below the service's URL.
-    pub path: String,
+    /// Where it is posted to.
+    pub url: String,
     /// The JSON that is posted.
     pub json: String,
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
-pub use file::{Builder, Cache, Driver, Emulator, Image, Infra};
+pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]

@@ -35,18 +35,24 @@ pub async fn target(
     let image = container_of(definition, &environment.container)
         .and_then(|container| container["image"].as_str())
         .unwrap_or_default();
-    let reference = image.strip_prefix(&format!("{}@", environment.image()));
-    if let Some(digest) = reference
-        && ecr::image(aws, environment, digest).await?.is_none()
+    if let Some(reference) = reference_in(image, &environment.repository)
+        && ecr::image(aws, environment, reference).await?.is_none()
     {
         return Err(Failure::new(
             Exit::Prerequisite,
-            format!("the image of {} is gone from the repository: {digest}", revision(&arn)),
+            format!("the image of {} is not in the repository: {reference}", revision(&arn)),
         )
         .hint("choose another revision with `--to`, or deploy that commit again")
         .into());
     }
     Ok(definition["taskDefinitionArn"].as_str().unwrap_or(&arn).to_owned())
+}
+
+/// The digest or tag of an image, when it is of this repository, whatever the registry's host.
+fn reference_in<'a>(image: &'a str, repository: &str) -> Option<&'a str> {
+    let (_, path) = image.split_once('/')?;
+    let rest = path.strip_prefix(repository)?;
+    rest.strip_prefix('@').or_else(|| rest.strip_prefix(':'))
 }
 
 /// What the revision that the service is on says of the one before it.
@@ -87,4 +93,17 @@ async fn next_lower(
     )
     .hint("deploy what should run instead")
     .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_looked_up_in_its_own_repository_only() {
+        assert_eq!(reference_in("h:1/app@sha256:a", "app"), Some("sha256:a"));
+        assert_eq!(reference_in("h/team/app:v1", "team/app"), Some("v1"));
+        assert_eq!(reference_in("h/app-cache:v1", "app"), None);
+        assert_eq!(reference_in("nginx:1", "nginx"), None);
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::argv::Argv;
-use crate::config::{Cache, Config, SecretSource};
+use crate::config::{Cache, Config, Driver, SecretSource};
 
 /// Where the image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +135,9 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
 fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
     let mut output = format!("type=image,push=true,oci-mediatypes=true,compression={compression}");
-    if config.image.source_date_epoch.is_some() {
+    // The engine's own driver always unpacks what it exports, and BuildKit does not unpack what
+    // it rewrites ("rewrite-timestamp conflicts with unpack").
+    if config.image.source_date_epoch.is_some() && config.builder.driver != Driver::Docker {
         output.push_str(",rewrite-timestamp=true");
     }
     output

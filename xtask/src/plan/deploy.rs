@@ -86,6 +86,8 @@ pub struct Update {
     pub cluster: String,
     /// The ECS service.
     pub service: String,
+    /// The container whose image is replaced.
+    pub container: String,
     /// What of the running revision is replaced.
     pub change: TaskChange,
     /// Tasks to start, when the service has none yet.
@@ -99,8 +101,6 @@ pub struct Update {
 pub enum TaskChange {
     /// The running revision with another image, and with what is declared.
     Next {
-        /// The container whose image is replaced.
-        container: String,
         /// The image.
         image: ImageRef,
         /// Environment variables that it has to have.
@@ -172,7 +172,7 @@ impl fmt::Display for Update {
             }
         }
         if let Some(count) = self.desired_count {
-            write!(f, ", {count} tasks")?;
+            write!(f, ", {count} {}", if count == 1 { "task" } else { "tasks" })?;
         }
         if self.force {
             f.write_str(", also when nothing changed")?;
@@ -185,6 +185,8 @@ impl fmt::Display for Update {
 pub struct Rollout<'a> {
     /// The ECS cluster.
     pub cluster: &'a str,
+    /// The container whose image is replaced.
+    pub container: &'a str,
     /// The services, with the number of tasks that each one wants now.
     pub services: &'a [(String, u32)],
     /// The number of tasks for a service that wants none yet.
@@ -209,6 +211,7 @@ pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
         Step::Update(Update {
             cluster: rollout.cluster.to_owned(),
             service: service.clone(),
+            container: rollout.container.to_owned(),
             change: rollout.change.clone(),
             desired_count: (*desired == 0).then_some(rollout.desired_count),
             force: rollout.force,
@@ -226,7 +229,6 @@ mod tests {
 
     fn texts(desired: u32, force: bool) -> Vec<String> {
         let change = TaskChange::Next {
-            container: "api".into(),
             image: ImageRef::Pushed("r.example/app".into()),
             environment: BTreeMap::from([("A".into(), "1".into())]),
             secrets: BTreeMap::from([("B".into(), "arn:x".into())]),
@@ -238,6 +240,7 @@ mod tests {
         };
         let steps = rollout(&Rollout {
             cluster: "c",
+            container: "api",
             services: &[("s".into(), desired)],
             desired_count: 2,
             change: &change,

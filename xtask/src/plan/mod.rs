@@ -6,6 +6,8 @@ pub mod build;
 pub mod builder;
 pub mod deploy;
 pub(crate) mod diff;
+pub mod infra;
+pub mod local;
 pub mod prune;
 pub(crate) mod secret;
 pub(crate) mod taskdef;

@@ -71,7 +71,13 @@ impl StepRef {
 
     /// `runtime 3/5 COPY app/ /srv/`.
     pub(crate) fn label(&self) -> String {
-        format!("{} {}", self.position(), self.instruction)
+        format!("{} {}", self.position(), self.brief())
+    }
+
+    /// The instruction without its mounts, which say much and distinguish nothing.
+    fn brief(&self) -> String {
+        let mount = |word: &&str| word.starts_with("--mount=");
+        self.instruction.split(' ').filter(|word| !mount(word)).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -3,7 +3,10 @@
 //! `e2e` needs the Docker Engine and fails without it; everything else needs neither engine
 //! nor network.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 mod bad_input;
 mod builds;
+mod e2e;
 mod support;
 mod tidy;

@@ -121,7 +121,7 @@ esac"#,
     pub fn run(&self, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path()).env_clear().envs(&self.env);
-        Run { args: args.join(" "), output: command.output().unwrap() }
+        Run::new(args, command.output().unwrap())
     }
 }
 
@@ -132,6 +132,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// Of these arguments.
+    pub fn new(args: &[&str], output: Output) -> Self {
+        Self { args: args.join(" "), output }
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub fn code(self, code: i32) -> Self {

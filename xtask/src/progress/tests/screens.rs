@@ -31,7 +31,7 @@ fn plain_lines_of_a_code_change() {
             "models 1/2 FROM docker.io/example/busybox:1@sha256:e2103a13c7b9  CACHED",
             "base 2/2 RUN echo base > /etc/base && sleep 0.4  CACHED",
             "dependencies 1/2 COPY req/ /req/  CACHED",
-            "dependencies 2/2 RUN --mount=type=cache,target=/root/.cache sleep 0.8 && cat \
+            "dependencies 2/2 RUN sleep 0.8 && cat \
              /req/heavy.txt && dd if=/dev/urandom of=/deps bs=1024 count=600  CACHED",
             "runtime 1/4 COPY --from=dependencies /deps /opt/deps  CACHED",
             "models 2/2 RUN sleep 0.6; echo \"model ready\"; echo \"downloaded\" >&2; dd \

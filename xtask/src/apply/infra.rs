@@ -1,0 +1,359 @@
+//! Changes the CloudFormation stack through change sets.
+//!
+//! What a change of the stack would do, only CloudFormation knows: it says so when a change set
+//! is made. So a proposal makes one, which changes no resource, and it is either executed or
+//! deleted again. A deleted one leaves nothing behind, also after an interruption.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+
+use super::remember;
+use crate::aws::{Aws, cfn, explain, wire};
+use crate::config::{Environment, Stack};
+use crate::event::Event;
+use crate::exit::{Exit, Failure};
+use crate::interrupt;
+use crate::observe::stack::{configured, services, template};
+use crate::plan::infra::{self, Ended, ImageValue, Kind, StackPlan};
+use crate::ui::Ui;
+
+/// A change of the stack that CloudFormation has worked out and not made.
+pub struct Proposal {
+    /// What it is.
+    pub plan: StackPlan,
+    /// Its name; `None` when there is nothing to change.
+    change_set: Option<ChangeSetRef>,
+}
+
+/// A change set in the account, and what else goes when it is deleted.
+#[derive(Clone)]
+struct ChangeSetRef {
+    stack: String,
+    name: String,
+    /// Whether the stack was there before: making a change set makes an empty stack.
+    stack_existed: bool,
+}
+
+/// Has CloudFormation work out what a deploy of the stack would change.
+///
+/// # Errors
+/// [`Exit::Usage`]: the template or a parameter is wrong. [`Exit::Prerequisite`]: the stack can
+/// not be changed as it is now. [`Exit::Superseded`]: a deployment of a service is under way.
+pub async fn propose(aws: &Aws, environment: &Environment, root: &Path) -> Result<Proposal> {
+    let stack = configured(environment)?;
+    let body = template(root, stack)?;
+    let name = &stack.file.stack;
+    let found = cfn::stack(aws, name).await?;
+    let status = found.as_ref().map(|found| found.status.as_str());
+    let kind = infra::kind(name, &environment.region, status)?;
+    let services = match kind {
+        Kind::Create => Vec::new(),
+        Kind::Update => services(aws, environment).await?,
+    };
+    if let Some((service, in_flight)) =
+        services.iter().find_map(|service| Some((service, service.in_flight.as_ref()?)))
+    {
+        let (id, revision) = (&in_flight.id, &in_flight.revision);
+        return Err(Failure::new(
+            Exit::Superseded,
+            format!("deployment {id} of {} to {revision} is under way", service.name),
+        )
+        .hint("wait until it has ended (`cargo xtask status` shows it), and run this again")
+        .into());
+    }
+    let parameter = stack.file.image_parameter.clone();
+    let previous = parameter.as_ref().and_then(|parameter| {
+        let found = found.as_ref()?.parameters.iter().find(|(name, _)| name == parameter)?;
+        Some(found.1.clone())
+    });
+    let image = match (kind, &previous) {
+        (Kind::Update, Some(_)) => ImageValue::Previous,
+        _ => ImageValue::Default,
+    };
+    let mut plan = StackPlan {
+        stack: name.clone(),
+        kind,
+        template: stack.file.template.clone(),
+        image_parameter: parameter,
+        image,
+        changes: Vec::new(),
+    };
+    let existed = found.is_some();
+    let mut change_set = make(aws, stack, &mut plan, &body, existed).await?;
+    let keep = infra::image_to_keep(
+        services
+            .iter()
+            .filter_map(|service| Some((service.image(&environment.container)?, service.desired))),
+    );
+    if let (Some(keep), true) = (keep, infra::touches_service(&plan.changes))
+        && plan.image_parameter.is_some()
+        && previous.as_deref() != Some(keep)
+    {
+        // With the older image CloudFormation would take the service back to it.
+        if let Some(made) = change_set.take() {
+            delete(aws, &made).await?;
+        }
+        plan.image = ImageValue::Running(keep.to_owned());
+        change_set = make(aws, stack, &mut plan, &body, existed).await?;
+    }
+    Ok(Proposal { plan, change_set })
+}
+
+/// Takes a proposal back.
+///
+/// # Errors
+/// CloudFormation can not be asked.
+pub async fn discard(aws: &Aws, proposal: Proposal) -> Result<()> {
+    match proposal.change_set {
+        Some(change_set) => delete(aws, &change_set).await,
+        None => Ok(()),
+    }
+}
+
+/// Makes the change, shows the stack's events, and waits for the end.
+///
+/// # Errors
+/// [`Exit::RolledBack`]: it failed, and CloudFormation put everything back.
+/// [`Exit::RolloutFailed`]: it failed, and was not put back. Both name the first resource that
+/// failed, and why.
+pub async fn execute(
+    ui: &Ui,
+    aws: &Aws,
+    environment: &Environment,
+    proposal: Proposal,
+) -> Result<()> {
+    let Some(change_set) = proposal.change_set else { return Ok(()) };
+    let (stack, plan) = (&change_set.stack, &proposal.plan);
+    ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
+    let start = Instant::now();
+    let mut seen = HashSet::new();
+    cfn::new_events(aws, stack, &mut seen).await?;
+    let parameters = [("StackName", stack.as_str()), ("ChangeSetName", &change_set.name)];
+    cfn::call(aws, "ExecuteChangeSet", &parameters).await.map_err(|error| refused(plan, &error))?;
+    interrupt::keep();
+    remember(format!(
+        "CloudFormation goes on with the stack {stack}: its events show how far it is, and \
+         `cargo xtask infra diff --env {}` what is left to do",
+        environment.name
+    ));
+    let mut first_failed: Option<cfn::StackEvent> = None;
+    let ended = loop {
+        let mut last = None;
+        for event in cfn::new_events(aws, stack, &mut seen).await? {
+            let of_stack = event.kind == "AWS::CloudFormation::Stack" && event.resource == *stack;
+            let reason = if event.reason.is_empty() { "" } else { ": " };
+            let (resource, status) = (&event.resource, &event.status);
+            let text = format!("{resource}  {status}{reason}{}", event.reason);
+            ui.emit(&Event::Note { text });
+            if of_stack {
+                last = infra::ended(&event.status).or(last);
+            } else if event.status.ends_with("_FAILED")
+                // What CloudFormation stops because something else failed.
+                && !event.reason.contains("cancelled")
+                && first_failed.is_none()
+            {
+                first_failed = Some(event);
+            }
+        }
+        if let Some(ended) = last {
+            break ended;
+        }
+        tokio::time::sleep(pause(start.elapsed())).await;
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    if ended != Ended::Well {
+        return Err(failed(plan, ended, first_failed.as_ref(), environment).into());
+    }
+    ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
+    Ok(())
+}
+
+/// The emulator is through within seconds, AWS within minutes.
+fn pause(since: Duration) -> Duration {
+    if since < Duration::from_secs(10) {
+        Duration::from_millis(300)
+    } else {
+        Duration::from_secs(2)
+    }
+}
+
+fn failed(
+    plan: &StackPlan,
+    ended: Ended,
+    first: Option<&cfn::StackEvent>,
+    environment: &Environment,
+) -> Failure {
+    let stack = &plan.stack;
+    let why = match first {
+        Some(event) => format!("{} ({}): {}", event.resource, event.kind, event.reason),
+        None => "CloudFormation names no resource as the cause".to_owned(),
+    };
+    let (exit, end) = match (ended, plan.kind) {
+        (Ended::RolledBack, Kind::Update) => (Exit::RolledBack, "everything is as it was"),
+        (Ended::RolledBack, Kind::Create) => {
+            (Exit::RolledBack, "what it had created is deleted again")
+        }
+        _ => (Exit::RolloutFailed, "it was not rolled back"),
+    };
+    let hint = match plan.kind {
+        Kind::Update => format!("mend {} and run this again", plan.template),
+        Kind::Create => format!(
+            "mend {}, delete the empty stack (`aws cloudformation delete-stack --stack-name {stack} \
+             --region {}`), and run this again",
+            plan.template, environment.region
+        ),
+    };
+    Failure::new(exit, format!("the stack {stack} failed, and {end}; first: {why}")).hint(hint)
+}
+
+/// Makes a change set, fills in what it changes, and returns it unless that is nothing.
+async fn make(
+    aws: &Aws,
+    stack: &Stack,
+    plan: &mut StackPlan,
+    body: &str,
+    stack_existed: bool,
+) -> Result<Option<ChangeSetRef>> {
+    let made = ChangeSetRef { stack: plan.stack.clone(), name: unique_name(), stack_existed };
+    let undo = (aws.clone(), made.clone());
+    interrupt::undo_with(async move {
+        // After an interruption there is nobody left to tell; an unused change set does nothing.
+        let _ = delete(&undo.0, &undo.1).await;
+    });
+    match work_out(aws, stack, plan, body, &made).await {
+        Ok(true) => Ok(Some(made)),
+        Ok(false) => {
+            delete(aws, &made).await?;
+            Ok(None)
+        }
+        Err(error) => {
+            // The error is what counts; the change set that may be left does nothing.
+            let _ = delete(aws, &made).await;
+            Err(error)
+        }
+    }
+}
+
+/// Whether there is anything to change.
+async fn work_out(
+    aws: &Aws,
+    stack: &Stack,
+    plan: &mut StackPlan,
+    body: &str,
+    made: &ChangeSetRef,
+) -> Result<bool> {
+    let mut fields: Vec<(String, String)> = [
+        ("StackName", made.stack.as_str()),
+        ("ChangeSetName", made.name.as_str()),
+        ("ChangeSetType", plan.kind.change_set_type()),
+        ("Capabilities.member.1", "CAPABILITY_IAM"),
+        ("TemplateBody", body),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let image = plan.image_parameter.as_deref().map(|name| (name, &plan.image));
+    fields.extend(infra::parameters(&stack.parameters, image));
+    wire::query(&aws.config, "CreateChangeSet", &fields)
+        .await
+        .map_err(|error| refused(plan, &error))?;
+    let start = Instant::now();
+    loop {
+        let found = cfn::change_set(aws, &made.stack, &made.name).await?;
+        match found.status.as_str() {
+            "CREATE_COMPLETE" => {
+                plan.changes = found.changes;
+                return Ok(!plan.changes.is_empty());
+            }
+            "FAILED" if no_changes(&found.reason) => return Ok(false),
+            "FAILED" => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("CloudFormation refuses {}: {}", plan.template, found.reason),
+                )
+                .hint("mend the template or [env.NAME.infra.parameters] in xtask.toml")
+                .into());
+            }
+            _ => tokio::time::sleep(pause(start.elapsed())).await,
+        }
+    }
+}
+
+/// CloudFormation has no code for this, only two texts.
+fn no_changes(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+fn refused(plan: &StackPlan, error: &wire::CallError) -> anyhow::Error {
+    let code = error.as_service_error().and_then(|error| error.code());
+    if !matches!(code, Some("ValidationError" | "InsufficientCapabilitiesException")) {
+        return explain("cloudformation:CreateChangeSet", error);
+    }
+    let said = error.as_service_error().and_then(|error| error.message()).unwrap_or_default();
+    Failure::new(Exit::Usage, format!("CloudFormation refuses {}: {said}", plan.template))
+        .hint("mend the template or [env.NAME.infra.parameters] in xtask.toml")
+        .into()
+}
+
+/// Deletes a change set, and the empty stack that it came with.
+async fn delete(aws: &Aws, made: &ChangeSetRef) -> Result<()> {
+    let parameters = [("StackName", made.stack.as_str()), ("ChangeSetName", &made.name)];
+    let mut tries = 0;
+    loop {
+        let error = match cfn::call(aws, "DeleteChangeSet", &parameters).await {
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let code = error.as_service_error().and_then(|error| error.code());
+        match code {
+            // It was never made.
+            Some("ValidationError" | "ChangeSetNotFound" | "ChangeSetNotFoundException") => break,
+            // It is being worked out.
+            Some("InvalidChangeSetStatus") if tries < 10 => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            _ => return Err(explain("cloudformation:DeleteChangeSet", &error)),
+        }
+    }
+    interrupt::keep();
+    if made.stack_existed {
+        return Ok(());
+    }
+    let found = cfn::stack(aws, &made.stack).await?;
+    if found.is_some_and(|found| found.status == "REVIEW_IN_PROGRESS") {
+        cfn::call(aws, "DeleteStack", &[("StackName", &made.stack)])
+            .await
+            .map_err(|error| explain("cloudformation:DeleteStack", &error))?;
+    }
+    Ok(())
+}
+
+/// Executed change sets keep their names for good.
+fn unique_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("xtask-{}-{}", now.as_millis(), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_texts_for_no_changes_are_known() {
+        assert!(no_changes("The submitted information didn't contain changes. Submit different"));
+        assert!(no_changes("No updates are to be performed."));
+        assert!(!no_changes("Template error: unresolved reference"));
+    }
+
+    #[test]
+    fn a_name_begins_with_a_letter_and_is_not_used_twice() {
+        let name = unique_name();
+        assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{name}");
+        std::thread::sleep(Duration::from_millis(2));
+        assert_ne!(name, unique_name());
+    }
+}

@@ -1,0 +1,163 @@
+//! Brings the local stand-in up.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use super::companion::{self, Concrete};
+use super::{Place, base_image, lock, ministack, process, secret};
+use crate::apply::infra::{execute, propose};
+use crate::aws::{self, Aws};
+use crate::event::Event;
+use crate::observe::engine::{engine, first_local_image};
+use crate::observe::preflight::{Check, well};
+use crate::observe::stack;
+use crate::plan::argv::Argv;
+use crate::plan::local::{self as plan, Facts, Running, Step, Track, Wanted};
+use crate::ui::Ui;
+
+/// Brings up what does not run yet.
+///
+/// # Errors
+/// Something is missing on this machine, or a step fails; what runs by then goes on.
+pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
+    let _lock = lock::hold(ui, &place.dir).await?;
+    let aws = aws::connect(place.environment).await;
+    let (facts, companions) = observe(place, &aws).await?;
+    let steps = plan::up(&facts, &wanted(place, &companions));
+    let up = Up { ui, place, aws: &aws, companions: &companions, of: steps.len() };
+    let mut values = BTreeMap::new();
+    tokio::try_join!(
+        async { up.track(&steps, Track::Emulator, &mut BTreeMap::new()).await },
+        async { up.track(&steps, Track::Image, &mut BTreeMap::new()).await }
+    )?;
+    up.track(&steps, Track::Then, &mut values).await
+}
+
+async fn observe(place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
+    let (engine, python) = tokio::join!(engine(), ministack::python());
+    let engine = engine.map(|engine| engine.version);
+    well(vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }])?;
+    let names: Vec<String> = match &place.emulator.base_image {
+        Some(base) => vec![base.official.clone(), base.made.clone()],
+        None => Vec::new(),
+    };
+    let (companions, base_image, settings) = tokio::join!(
+        companion::concrete(place),
+        first_local_image(&names),
+        ministack::settings(place)
+    );
+    let version = &place.emulator.version;
+    let print = ministack::fingerprint(&settings?, version);
+    let emulator = match process::running(&ministack::files(place))? {
+        None => Running::No,
+        Some(record) if record.settings == print && ministack::ready(place, aws).await => {
+            Running::Yes
+        }
+        Some(_) => Running::Outdated,
+    };
+    let facts = Facts {
+        installed: ministack::installed(&ministack::venv(place), version),
+        emulator,
+        base_image: names.is_empty() || base_image?.is_some(),
+    };
+    Ok((facts, companions?))
+}
+
+fn wanted(place: &Place<'_>, companions: &[Concrete]) -> Wanted {
+    let emulator = place.emulator;
+    Wanted {
+        version: emulator.version.clone(),
+        url: place.url(),
+        venv: ministack::venv(place),
+        base_image: emulator.base_image.as_ref().map(|base| {
+            let make = Argv::new(place.config.root.join(&base.script).display().to_string());
+            (base.official.clone(), base.made.clone(), make.arg(&base.made))
+        }),
+        stack: place
+            .environment
+            .infra
+            .as_ref()
+            .map(|infra| (infra.file.stack.clone(), infra.file.template.clone())),
+        secret: emulator
+            .secret_output
+            .clone()
+            .map(|output| (output, emulator.made_up_secrets.clone())),
+        companions: companions.iter().map(|c| (c.name.clone(), c.argv.clone())).collect(),
+    }
+}
+
+/// What the steps need.
+struct Up<'a> {
+    ui: &'a Ui,
+    place: &'a Place<'a>,
+    aws: &'a Aws,
+    companions: &'a [Concrete],
+    of: usize,
+}
+
+impl Up<'_> {
+    /// Takes the steps of a track, one by one. `values` are the secret's, once they are known.
+    async fn track(
+        &self,
+        steps: &[Step],
+        track: Track,
+        values: &mut BTreeMap<String, String>,
+    ) -> Result<()> {
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| step.track() == track) {
+            let number = index + 1;
+            self.ui.emit(&Event::StepStarted { number, of: self.of, step: step.to_string() });
+            let start = Instant::now();
+            let detail = Some(self.take(step, values).await?);
+            let seconds = start.elapsed().as_secs_f64();
+            self.ui.emit(&Event::StepFinished { number, seconds, detail });
+        }
+        Ok(())
+    }
+
+    async fn take(&self, step: &Step, values: &mut BTreeMap<String, String>) -> Result<String> {
+        let (ui, place, aws) = (self.ui, self.place, self.aws);
+        match step {
+            Step::Install { version, venv } => {
+                ministack::install(version, venv).await?;
+                Ok(format!("MiniStack {version} is installed"))
+            }
+            Step::Start { url, restart, .. } => {
+                if *restart {
+                    ministack::stop(place, aws).await?;
+                }
+                let pid = ministack::start(place, aws).await?;
+                Ok(format!("MiniStack answers at {url}, process {pid}"))
+            }
+            Step::BaseImage { official, made, make } => {
+                let name = base_image::get(ui, official, made, make, &place.config.root).await?;
+                Ok(format!("base image {name}"))
+            }
+            Step::Stack { .. } => {
+                let proposal = propose(aws, place.environment, &place.config.root).await?;
+                let unchanged = proposal.plan.changes.is_empty();
+                let text = proposal.plan.to_string();
+                execute(ui, aws, place.environment, proposal).await?;
+                Ok(if unchanged { text } else { "the stack is up".to_owned() })
+            }
+            Step::Secret { output, keys } => {
+                let arn = stack::output(aws, place.environment, output).await?;
+                let (filled, made_up) = secret::fill(aws, &arn, keys).await?;
+                *values = filled;
+                Ok(match made_up {
+                    0 => "nothing is empty".to_owned(),
+                    _ => format!("{made_up} made up"),
+                })
+            }
+            Step::Companion { name, .. } => {
+                let companion = self.companions.iter().find(|c| c.name == *name);
+                let companion = companion.context("the plan has a companion that is not there")?;
+                let env: Vec<_> = values.clone().into_iter().collect();
+                let (pid, started) = companion::run(place, companion, &env).await?;
+                let what = if started { "listens" } else { "runs already and listens" };
+                Ok(format!("{name} {what} on {}, process {pid}", companion.listens))
+            }
+        }
+    }
+}

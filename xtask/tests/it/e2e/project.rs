@@ -1,0 +1,226 @@
+//! A copy of this repository with ports of its own, and what the test asks of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::Run;
+
+/// The emulator's port, and that of the stand-in of Supabase Storage.
+const PORT: &str = "4577";
+const STORAGE_PORT: &str = "5091";
+
+/// A copy of this repository. Dropping it takes its local environment down.
+pub struct Copy {
+    dir: TempDir,
+}
+
+impl Copy {
+    /// Every file that git knows or would add.
+    pub fn of_this_repository() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listed = Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+            .current_dir(root)
+            .output()
+            .unwrap();
+        assert!(listed.status.success(), "the repository is a git work tree");
+        for name in String::from_utf8(listed.stdout).unwrap().split_terminator('\0') {
+            let (from, to) = (root.join(name), dir.path().join(name));
+            // A file that git still lists may be deleted.
+            if from.is_file() {
+                std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+        let copy = Self { dir };
+        let config = copy.read("xtask.toml");
+        copy.write("xtask.toml", &config.replace("4566", PORT).replace("5080", STORAGE_PORT));
+        copy.git(&["init", "--quiet"]);
+        copy.git(&["add", "--all"]);
+        copy.git(&[
+            "-c",
+            "user.name=e2e",
+            "-c",
+            "user.email=e2e@example.com",
+            "commit",
+            "-qm",
+            "e2e",
+        ]);
+        copy
+    }
+
+    fn git(&self, args: &[&str]) {
+        let run = Command::new("git").args(args).current_dir(self.dir.path()).output().unwrap();
+        assert!(run.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A file of it.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Writes a file of it.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Adds to the end of a file.
+    pub fn append(&self, name: &str, text: &str) {
+        self.write(name, &(self.read(name) + text));
+    }
+
+    /// A configuration beside `xtask.toml` in which something is different.
+    pub fn variant(&self, was: &str, is: &str) -> String {
+        let config = self.read("xtask.toml");
+        let (before, local) = config.split_once("[env.local]").unwrap();
+        assert!(local.contains(was), "xtask.toml has {was}");
+        self.write("variant.toml", &format!("{before}[env.local]{}", local.replacen(was, is, 1)));
+        "variant.toml".into()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args).current_dir(self.dir.path());
+        for name in ["XTASK_ENV", "XTASK_CONFIG", "GITHUB_ACTIONS"] {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `xtask` in it.
+    pub fn run(&self, args: &[&str]) -> Run {
+        let start = Instant::now();
+        let run = Run::new(args, self.command(args).output().unwrap());
+        eprintln!("{:6.1} s  xtask {}", start.elapsed().as_secs_f64(), args.join(" "));
+        run
+    }
+
+    /// Runs `xtask`, and interrupts it so long after its standard error said something.
+    pub fn interrupt(&self, args: &[&str], said: &str, after: Duration) -> Run {
+        let log = self.path("target/interrupted.log");
+        let stderr = std::fs::File::create(&log).unwrap();
+        let child = self.command(args).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let heard = || std::fs::read_to_string(&log).unwrap().contains(said);
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !heard() {
+            assert!(Instant::now() < patience, "it never said {said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(after);
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let mut output = child.wait_with_output().unwrap();
+        output.stderr = std::fs::read(&log).unwrap();
+        Run::new(args, output)
+    }
+
+    /// A URL of the service, through the load balancer.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{PORT}/_alb/loppestars{path}")
+    }
+
+    fn status(&self) -> Value {
+        self.run(&["status", "--format", "json"]).code(0).json()["services"][0].clone()
+    }
+
+    /// The task definition that the service is on.
+    pub fn task_definition(&self) -> String {
+        self.status()["task-definition"].as_str().unwrap().to_owned()
+    }
+
+    /// The digest that the service is on.
+    pub fn digest(&self) -> String {
+        let image = self.status()["image"].as_str().unwrap().to_owned();
+        image.split_once('@').unwrap().1.to_owned()
+    }
+
+    /// How many tasks run.
+    pub fn services_running(&self) -> u64 {
+        self.status()["running"].as_u64().unwrap()
+    }
+
+    /// The bytes of a row of `du`.
+    pub fn usage(&self) -> impl Fn(&str, &str) -> u64 {
+        let report = self.run(&["du", "--format", "json"]).code(0).json();
+        move |area, what| {
+            let rows = report["rows"].as_array().unwrap();
+            let row = rows.iter().find(|row| row["area"] == area && row["what"] == what);
+            // An area that is empty has no rows.
+            row.map_or(0, |row| row["bytes"].as_u64().unwrap())
+        }
+    }
+
+    /// The example request of xtask.toml: URL and JSON.
+    pub fn example(&self) -> (String, String) {
+        let config: toml::Table = self.read("xtask.toml").parse().unwrap();
+        let example = &config["env"]["local"]["emulator"]["example"];
+        let text = |key: &str| example[key].as_str().unwrap().to_owned();
+        (text("url"), text("json"))
+    }
+
+    /// What the service stored, asked of the stand-in of Supabase Storage.
+    pub fn stored_photo(&self, url: &str) -> Vec<u8> {
+        let gateway = Command::new("docker")
+            .args([
+                "network",
+                "inspect",
+                "bridge",
+                "--format",
+                "{{(index .IPAM.Config 0).Gateway}}",
+            ])
+            .output()
+            .unwrap();
+        let gateway = String::from_utf8(gateway.stdout).unwrap();
+        let answer = super::http::get(&url.replace("host.docker.internal", gateway.trim()));
+        assert_eq!(answer.status, 200, "{url}");
+        answer.body
+    }
+
+    /// Containers of the emulator.
+    pub fn containers(&self) -> Vec<String> {
+        let listed = Command::new("docker")
+            .args(["ps", "--all", "--filter", "label=ministack", "--format"])
+            .arg("{{.Label \"ministack.instance\"}} {{.Names}}")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        let ours = |line: &&str| line.split(' ').next().unwrap().ends_with(&format!(":{PORT}"));
+        text.lines().filter(ours).map(str::to_owned).collect()
+    }
+
+    /// Private Docker configurations that were not removed.
+    pub fn leftovers(&self) -> Vec<String> {
+        // The guard may be a moment behind.
+        std::thread::sleep(Duration::from_millis(300));
+        let places = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let mut found = Vec::new();
+        for place in places.into_iter().chain(runtime) {
+            let entries = std::fs::read_dir(place).into_iter().flatten();
+            for entry in entries.map(|entry| entry.unwrap().file_name()) {
+                let name = entry.to_string_lossy().into_owned();
+                if name.starts_with("xtask-docker-") {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // After a failed test the emulator must not stay; what it says is of no interest then.
+        let _ = self.command(&["local", "down"]).output();
+    }
+}
