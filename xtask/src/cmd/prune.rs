@@ -286,8 +286,7 @@ async fn prune_registry(
         for (digest, change) in &checked.changes {
             ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
         }
-        let registry = format!("{}/", environment.registry);
-        let name = plan.repository.strip_prefix(&registry).unwrap_or(&plan.repository);
+        let name = environment.repository_name(&plan.repository);
         ui.emit(&Event::Note { text: Step::Registry(checked.plan.clone()).to_string() });
         let outcome = apply::registry(ui, aws, name, &checked.plan, repository).await?;
         if let Err(error) = outcome.check(&plan.repository) {
