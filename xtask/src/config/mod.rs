@@ -167,6 +167,12 @@ impl Environment {
     pub fn image(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
     }
+
+    /// The name in ECR of a repository of this registry.
+    pub fn repository_name<'a>(&self, uri: &'a str) -> &'a str {
+        let rest = uri.strip_prefix(self.registry.as_str());
+        rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(uri)
+    }
 }
 
 /// What has to answer after a deployment.
