@@ -200,8 +200,25 @@ pub enum HealthUrl {
 pub struct Stack {
     /// As it stands in the file.
     pub file: Infra,
-    /// The parameters' values.
+    /// The parameters' values, as far as they are set.
     pub parameters: BTreeMap<String, String>,
+    /// What is wrong with the others.
+    pub unset: Option<String>,
+}
+
+impl Stack {
+    /// The value of every parameter.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`]: a variable that one of them refers to is not set.
+    pub fn values(&self) -> Result<&BTreeMap<String, String>> {
+        match &self.unset {
+            None => Ok(&self.parameters),
+            Some(wrong) => Err(Failure::new(Exit::Usage, wrong)
+                .hint("set the variable, write it into .env, or give the parameter a `default`")
+                .into()),
+        }
+    }
 }
 
 impl Config {
