@@ -27,6 +27,8 @@ pub struct Proposal {
     pub plan: StackPlan,
     /// Its name; `None` when there is nothing to change.
     change_set: Option<ChangeSetRef>,
+    /// The deployment of a service that is under way, in words.
+    busy: Option<String>,
 }
 
 /// A change set in the account, and what else goes when it is deleted.
@@ -42,7 +44,7 @@ struct ChangeSetRef {
 ///
 /// # Errors
 /// [`Exit::Usage`]: the template or a parameter is wrong. [`Exit::Prerequisite`]: the stack can
-/// not be changed as it is now. [`Exit::Superseded`]: a deployment of a service is under way.
+/// not be changed as it is now.
 pub async fn propose(aws: &Aws, environment: &Environment, root: &Path) -> Result<Proposal> {
     let stack = configured(environment)?;
     let body = template(root, stack)?;
@@ -54,17 +56,6 @@ pub async fn propose(aws: &Aws, environment: &Environment, root: &Path) -> Resul
         Kind::Create => Vec::new(),
         Kind::Update => services(aws, environment).await?,
     };
-    if let Some((service, in_flight)) =
-        services.iter().find_map(|service| Some((service, service.in_flight.as_ref()?)))
-    {
-        let (id, revision) = (&in_flight.id, &in_flight.revision);
-        return Err(Failure::new(
-            Exit::Superseded,
-            format!("deployment {id} of {} to {revision} is under way", service.name),
-        )
-        .hint("wait until it has ended (`cargo xtask status` shows it), and run this again")
-        .into());
-    }
     let parameter = stack.file.image_parameter.clone();
     let previous = parameter.as_ref().and_then(|parameter| {
         let found = found.as_ref()?.parameters.iter().find(|(name, _)| name == parameter)?;
@@ -100,7 +91,28 @@ pub async fn propose(aws: &Aws, environment: &Environment, root: &Path) -> Resul
         plan.image = ImageValue::Running(keep.to_owned());
         change_set = make(aws, stack, &mut plan, &body, existed).await?;
     }
-    Ok(Proposal { plan, change_set })
+    let busy = services.iter().find_map(|service| {
+        let in_flight = service.in_flight.as_ref()?;
+        let (id, revision) = (&in_flight.id, &in_flight.revision);
+        Some(format!("deployment {id} of {} to {revision} is under way", service.name))
+    });
+    Ok(Proposal { plan, change_set, busy })
+}
+
+/// Sees that no deployment is under way before something is changed; else takes the
+/// proposal back: CloudFormation would take the deployment's place, with an older image.
+///
+/// # Errors
+/// [`Exit::Superseded`]: one is under way.
+pub async fn settled(aws: &Aws, mut proposal: Proposal) -> Result<Proposal> {
+    if proposal.change_set.is_none() {
+        return Ok(proposal);
+    }
+    let Some(busy) = proposal.busy.take() else { return Ok(proposal) };
+    discard(aws, proposal).await?;
+    Err(Failure::new(Exit::Superseded, busy)
+        .hint("wait until it has ended (`cargo xtask status` shows it), and run this again")
+        .into())
 }
 
 /// Takes a proposal back.
@@ -128,7 +140,6 @@ pub async fn execute(
 ) -> Result<()> {
     let Some(change_set) = proposal.change_set else { return Ok(()) };
     let (stack, plan) = (&change_set.stack, &proposal.plan);
-    ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
     let start = Instant::now();
     let mut seen = HashSet::new();
     cfn::new_events(aws, stack, &mut seen).await?;
@@ -143,12 +154,18 @@ pub async fn execute(
     let mut first_failed: Option<cfn::StackEvent> = None;
     let ended = loop {
         let mut last = None;
-        for event in cfn::new_events(aws, stack, &mut seen).await? {
+        let events = cfn::new_events(aws, stack, &mut seen).await?;
+        for (index, event) in events.iter().enumerate() {
             let of_stack = event.kind == "AWS::CloudFormation::Stack" && event.resource == *stack;
             let reason = if event.reason.is_empty() { "" } else { ": " };
             let (resource, status) = (&event.resource, &event.status);
             let text = format!("{resource}  {status}{reason}{}", event.reason);
-            ui.emit(&Event::Note { text });
+            let outdated = events[index + 1..].iter().any(|later| later.resource == *resource);
+            if outdated && status.ends_with("_IN_PROGRESS") {
+                ui.emit(&Event::Detail { text });
+            } else {
+                ui.emit(&Event::Note { text });
+            }
             if of_stack {
                 last = infra::ended(&event.status).or(last);
             } else if event.status.ends_with("_FAILED")
@@ -156,7 +173,7 @@ pub async fn execute(
                 && !event.reason.contains("cancelled")
                 && first_failed.is_none()
             {
-                first_failed = Some(event);
+                first_failed = Some(event.clone());
             }
         }
         if let Some(ended) = last {
@@ -164,11 +181,9 @@ pub async fn execute(
         }
         tokio::time::sleep(pause(start.elapsed())).await;
     };
-    let seconds = start.elapsed().as_secs_f64();
     if ended != Ended::Well {
         return Err(failed(plan, ended, first_failed.as_ref(), environment).into());
     }
-    ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
     Ok(())
 }
 

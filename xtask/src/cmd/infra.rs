@@ -1,11 +1,14 @@
 //! `cargo xtask infra`
 
+use std::time::Instant;
+
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::apply::infra::{discard, execute, propose};
+use crate::apply::infra::{discard, execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::config::{Config, Environment};
+use crate::event::Event;
 use crate::exit::Exit;
 use crate::observe::stack::existing;
 use crate::plan::infra::{Kind, StackPlan};
@@ -37,6 +40,7 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
         discard(&aws, proposal).await?;
         return show(ui, environment, &plan);
     }
+    let proposal = settled(&aws, proposal).await?;
     if !plan.changes.is_empty() && !yes {
         let question = format!("{plan}\nGo on?");
         if let Err(error) = ui.confirm_or_interrupt(&question).await {
@@ -44,7 +48,13 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
             return Err(error);
         }
     }
-    execute(ui, &aws, environment, proposal).await?;
+    if !plan.changes.is_empty() {
+        ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
+        let start = Instant::now();
+        execute(ui, &aws, environment, proposal).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
+    }
     let verdict = match plan.kind {
         _ if plan.changes.is_empty() => "unchanged",
         Kind::Create => "created",

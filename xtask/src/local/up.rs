@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 
 use super::companion::{self, Concrete};
 use super::{Place, base_image, lock, ministack, process, secret};
-use crate::apply::infra::{execute, propose};
+use crate::apply::infra::{execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::event::Event;
+use crate::interrupt::remember;
 use crate::observe::engine::{engine, first_local_image};
 use crate::observe::preflight::{Check, well};
 use crate::observe::stack;
@@ -24,8 +25,13 @@ use crate::ui::Ui;
 pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     let _lock = lock::hold(ui, &place.dir).await?;
     let aws = aws::connect(place.environment).await;
-    let (facts, companions) = observe(place, &aws).await?;
+    let (facts, companions) = observe(ui, place, &aws).await?;
     let steps = plan::up(&facts, &wanted(place, &companions));
+    remember(format!(
+        "what was started goes on: `cargo xtask local up --env {0}` finishes it, \
+         `cargo xtask local down --env {0}` ends it",
+        place.environment.name
+    ));
     let up = Up { ui, place, aws: &aws, companions: &companions, of: steps.len() };
     let mut values = BTreeMap::new();
     tokio::try_join!(
@@ -35,10 +41,13 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     up.track(&steps, Track::Then, &mut values).await
 }
 
-async fn observe(place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
+async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
     let (engine, python) = tokio::join!(engine(), ministack::python());
     let engine = engine.map(|engine| engine.version);
-    well(vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }])?;
+    well(
+        ui,
+        vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }],
+    )?;
     let names: Vec<String> = match &place.emulator.base_image {
         Some(base) => vec![base.official.clone(), base.made.clone()],
         None => Vec::new(),
@@ -138,6 +147,7 @@ impl Up<'_> {
                 let proposal = propose(aws, place.environment, &place.config.root).await?;
                 let unchanged = proposal.plan.changes.is_empty();
                 let text = proposal.plan.to_string();
+                let proposal = settled(aws, proposal).await?;
                 execute(ui, aws, place.environment, proposal).await?;
                 Ok(if unchanged { text } else { "the stack is up".to_owned() })
             }
