@@ -30,6 +30,7 @@ fn the_main_job_from_nothing_and_back() {
     change_of_code(&copy);
     photo(&copy);
     failing_container(&copy);
+    container_that_never_answers(&copy);
     rollback(&copy);
     interruption(&copy);
     wrong_names(&copy);
@@ -100,14 +101,32 @@ fn photo(copy: &Copy) {
     assert!(stored.starts_with(&[0xff, 0xd8, 0xff]), "a JPEG was stored");
 }
 
+/// A container that exits at once: the circuit breaker rolls back, and we say why.
 fn failing_container(copy: &Copy) {
     let before = copy.digest();
-    let sources = copy.read("api/loppestars/main.py");
-    copy.append("api/loppestars/main.py", "\nraise SystemExit('planted failure')\n");
+    let dockerfile = copy.read("Dockerfile");
+    copy.append(
+        "Dockerfile",
+        "\nCMD [\"python3\", \"-c\", \"raise SystemExit('planted failure')\"]\n",
+    );
     copy.run(&["deploy"]).code(6).says("planted failure").prints("rolled-back");
     assert_eq!(copy.digest(), before, "the earlier revision serves");
     assert_eq!(http::get(&copy.url("/health")).status, 200);
-    copy.write("api/loppestars/main.py", &sources);
+    copy.write("Dockerfile", &dockerfile);
+}
+
+/// A container that ECS takes for good and that never answers: the check finds it, and we put
+/// the earlier revision back.
+fn container_that_never_answers(copy: &Copy) {
+    let before = copy.digest();
+    let dockerfile = copy.read("Dockerfile");
+    copy.append("Dockerfile", "\nCMD [\"sleep\", \"300\"]\n");
+    let config = copy.variant("timeout = \"30s\"", "timeout = \"3s\"");
+    let run = copy.run(&["deploy", "--config", &config]).code(10);
+    run.says("does not answer 200").says("is back on").prints("verification-failed");
+    assert_eq!(copy.digest(), before, "the earlier revision serves");
+    assert_eq!(http::get(&copy.url("/health")).status, 200);
+    copy.write("Dockerfile", &dockerfile);
 }
 
 fn rollback(copy: &Copy) {
