@@ -26,7 +26,7 @@ pub fn try_port(address: SocketAddr) -> Port {
 /// The process that listens on a port, as `PID (COMMAND)`. `None` where that can not be found
 /// out: not on Linux, or somebody else's process.
 pub fn of(address: SocketAddr) -> Option<String> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path));
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
     let inodes: Vec<String> = tables
         .iter()
         .flatten()
