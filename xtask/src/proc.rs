@@ -5,7 +5,7 @@
 //! of their own, so that an interruption ends them and everything they started.
 
 use std::ffi::OsStr;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::sync::Mutex;
@@ -95,6 +95,9 @@ pub enum Input {
     Nothing,
     /// These bytes, which are never shown.
     Bytes(Vec<u8>),
+    /// These few bytes, and no end of file until the command ends: a server that sees the end
+    /// of a request's connection may take it that nobody waits for the answer.
+    Open(&'static [u8]),
 }
 
 /// Runs a long command in its own process group and hands on each line of its
@@ -122,9 +125,17 @@ pub fn stream(
             command.process_group(0);
             Ok(())
         });
+    let mut held_open = None;
     expression = match input {
         Input::Nothing => expression.stdin_null(),
         Input::Bytes(bytes) => expression.stdin_bytes(bytes),
+        Input::Open(bytes) => {
+            let (read, mut write) = std::io::pipe()?;
+            // Less than a pipe holds, so this does not wait for a reader.
+            write.write_all(bytes)?;
+            held_open = Some(write);
+            expression.stdin_file(read)
+        }
     };
     for (name, value) in argv.env.iter().chain(&env.0) {
         expression = expression.env(name, value);
@@ -152,7 +163,7 @@ pub fn stream(
     }
     lines.finish().iter().for_each(|line| hear(line));
     let code = reader.try_wait()?.and_then(|output| output.status.code());
-    drop(group);
+    drop((group, held_open));
     Ok(Output { code, stdout: read_back(stdout)?, stderr: tail.0 })
 }
 
@@ -368,6 +379,18 @@ mod tests {
         let input = Input::Bytes(b"secret".to_vec());
         let out = stream(&sh("cat"), &Env::default(), None, input, |_| {}).unwrap();
         assert_eq!(out.stdout, "secret");
+    }
+
+    #[test]
+    fn input_can_stay_open_until_the_command_ends() {
+        // Ends by itself with 0 only if a second read finds neither a line nor the end.
+        let argv =
+            Argv::new("bash").args(["-c", "read -r a; echo $a; read -r -t 0.3 b; test $? -gt 128"]);
+        let out = stream(&argv, &Env::default(), None, Input::Open(b"asked\n"), |_| {}).unwrap();
+        assert_eq!((out.code, out.stdout.as_str()), (Some(0), "asked\n"));
+        let closed = Input::Bytes(b"asked\n".to_vec());
+        let out = stream(&argv, &Env::default(), None, closed, |_| {}).unwrap();
+        assert_eq!(out.code, Some(1), "the end of file is told from waiting");
     }
 
     #[test]

@@ -271,7 +271,7 @@ async fn work_out(
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     let image = plan.image_parameter.as_deref().map(|name| (name, &plan.image));
-    fields.extend(infra::parameters(&stack.parameters, image));
+    fields.extend(infra::parameters(stack.values()?, image));
     wire::query(&aws.config, "CreateChangeSet", &fields)
         .await
         .map_err(|error| refused(plan, &error))?;

@@ -182,3 +182,122 @@ async fn delete(aws: Aws, name: String, digests: Vec<Digest>) -> Result<Batch> {
     let deleted = digests.into_iter().filter(|digest| !stays.contains(digest)).collect();
     Ok((deleted, failed, None))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::aws::stand_in::StandIn;
+    use crate::registry::in_use::InUse;
+    use crate::registry::manifest::Manifest;
+    use crate::registry::plan::plan;
+    use crate::registry::policy::Policy;
+    use crate::registry::repository::Image;
+
+    fn digest(n: usize) -> Digest {
+        format!("sha256:{n:064x}").parse().unwrap()
+    }
+
+    /// Untagged images 1 to 250, and the index 0 that lists 1 and 2.
+    fn repository() -> Repository {
+        let image = |n| Image {
+            digest: digest(n),
+            tags: Vec::new(),
+            pushed_at: Some(1),
+            last_pulled_at: None,
+            archived_at: None,
+            size: 5,
+            manifest_media_type: None,
+            artifact_media_type: None,
+            subject: None,
+        };
+        let manifest = |n: usize| {
+            let child = |n| {
+                json!({ "digest": digest(n), "size": 1,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json" })
+            };
+            let layer = json!({ "digest": digest(1000 + n), "size": 10 });
+            let json = match n {
+                0 => json!({ "manifests": [child(1), child(2)] }),
+                _ => json!({ "layers": [layer] }),
+            };
+            (digest(n), Manifest::parse(json.to_string().as_bytes()).unwrap())
+        };
+        let manifests: BTreeMap<_, _> = (0..=250).map(manifest).collect();
+        Repository::new("r/app", (0..=250).map(image).collect(), manifests)
+    }
+
+    fn run(answer: fn(&Value, usize) -> (u16, Value)) -> (StandIn, Deleted) {
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, before| {
+            assert_eq!(operation, "BatchDeleteImage");
+            assert!(request["imageIds"].as_array().unwrap().len() <= 100);
+            answer(request, before)
+        });
+        let repository = repository();
+        let policy = Policy::caches_and_untagged(std::time::Duration::ZERO);
+        let plan = plan(&repository, &InUse::default(), &policy, 100).unwrap();
+        assert_eq!(plan.delete.len(), 251);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let deleted = runtime.block_on(async {
+            let aws = stand_in.aws().await;
+            registry(&Ui::silent(), &aws, "app", &plan, &repository).await.unwrap()
+        });
+        (stand_in, deleted)
+    }
+
+    #[test]
+    fn all_go_in_hundreds_children_after_their_index_and_throttling_is_waited_out() {
+        let (stand_in, done) = run(|_, before| match before {
+            0 => (400, json!({ "__type": "ThrottlingException", "message": "slow down" })),
+            _ => (200, json!({ "imageIds": [], "failures": [] })),
+        });
+        assert_eq!((done.deleted.len(), done.failed.len()), (251, 0));
+        // 249 of the first wave in three calls, one of them again, then the two children.
+        let calls = stand_in.calls("BatchDeleteImage");
+        assert_eq!(calls.len(), 5);
+        assert_eq!(calls[4]["imageIds"].as_array().unwrap().len(), 2);
+        assert!(calls.iter().all(|call| call["imageIds"][0].get("imageTag").is_none()));
+        assert_eq!(done.freed_bytes, 2500);
+        done.check("r/app").unwrap();
+    }
+
+    #[test]
+    fn every_failure_is_told_and_children_of_an_index_that_stays_are_left_alone() {
+        let (stand_in, done) = run(|request, _| {
+            let ids = request["imageIds"].as_array().unwrap();
+            let fails = |n: usize, code: &str| {
+                let id = json!({ "imageDigest": digest(n) });
+                let failure = json!({ "imageId": id, "failureCode": code, "failureReason": "why" });
+                ids.contains(&id).then_some(failure)
+            };
+            let failures = [
+                fails(0, "KmsError"),
+                fails(9, "ImageReferencedByManifestList"),
+                fails(10, "ImageNotFound"),
+            ];
+            let failures: Vec<_> = failures.into_iter().flatten().collect();
+            (200, json!({ "imageIds": [], "failures": failures }))
+        });
+        let mut failed: Vec<_> = done.failed.iter().map(|f| f.digest.clone()).collect();
+        failed.sort();
+        assert_eq!(failed, [digest(0), digest(1), digest(2), digest(9)]);
+        assert!(done.deleted.contains(&digest(10)), "somebody else was faster");
+        assert_eq!((done.deleted.len(), done.freed_bytes), (247, 2470));
+        assert_eq!(stand_in.calls("BatchDeleteImage").len(), 3, "the children are not asked for");
+        let error = done.check("r/app").unwrap_err();
+        assert!(error.to_string().starts_with("4 of 251 images could not be deleted"), "{error}");
+    }
+
+    #[test]
+    fn a_call_that_is_refused_is_the_failure_of_each_of_its_images() {
+        let (_, done) = run(|_, _| {
+            (400, json!({ "__type": "AccessDeniedException", "message": "not allowed" }))
+        });
+        assert_eq!((done.deleted.len(), done.failed.len(), done.freed_bytes), (0, 251, 0));
+        let error = done.check("r/app").unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Prerequisite);
+    }
+}

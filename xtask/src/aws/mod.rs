@@ -3,6 +3,8 @@
 pub mod cfn;
 pub mod http;
 pub mod logs;
+#[cfg(test)]
+pub(crate) mod stand_in;
 pub mod wire;
 
 use std::time::Duration;
@@ -121,14 +123,14 @@ where
         }
         SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => (
             Exit::Prerequisite,
-            DisplayErrorContext(error).to_string(),
+            chain(error),
             "there are no usable AWS credentials: sign in (`aws sso login`), or set `profile` in \
              xtask.toml or AWS_PROFILE"
                 .to_owned(),
         ),
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => (
             Exit::Prerequisite,
-            DisplayErrorContext(error).to_string(),
+            chain(error),
             "AWS can not be reached: check the network and `region`; for the local environment, \
              `cargo xtask local up`"
                 .to_owned(),
@@ -173,6 +175,20 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
         ),
         _ => (Exit::Unexpected, "the AWS documentation lists the operation's errors".into()),
     }
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 fn first_line(text: &str) -> &str {

@@ -208,7 +208,7 @@ fn nothing_deleted(error: anyhow::Error) -> anyhow::Error {
 fn dry_run(ui: &Ui, steps: &[Step]) -> Result<Exit> {
     let planned = Planned {
         dry_run: true,
-        steps: steps.iter().map(ToString::to_string).collect(),
+        steps: steps.iter().filter(|s| !s.is_empty()).map(ToString::to_string).collect(),
         builder: steps.iter().find_map(|step| match step {
             Step::Builder(prune) => Some(&prune.expected),
             Step::Registry(_) => None,
@@ -221,7 +221,10 @@ fn dry_run(ui: &Ui, steps: &[Step]) -> Result<Exit> {
             })
             .collect(),
     };
-    ui.result(&planned, || lines(steps).join("\n"))?;
+    ui.result(&planned, || match lines(steps) {
+        lines if lines.is_empty() => "nothing to prune".to_owned(),
+        lines => lines.join("\n"),
+    })?;
     Ok(Exit::Success)
 }
 
@@ -233,7 +236,7 @@ fn show(ui: &Ui, steps: &[Step]) {
 
 fn lines(steps: &[Step]) -> Vec<String> {
     let mut lines = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
+    for (index, step) in steps.iter().filter(|step| !step.is_empty()).enumerate() {
         lines.push(format!("{}. {step}", index + 1));
         lines.extend(step.details().into_iter().map(|detail| format!("   {detail}")));
     }
@@ -283,8 +286,7 @@ async fn prune_registry(
         for (digest, change) in &checked.changes {
             ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
         }
-        let registry = format!("{}/", environment.registry);
-        let name = plan.repository.strip_prefix(&registry).unwrap_or(&plan.repository);
+        let name = environment.repository_name(&plan.repository);
         ui.emit(&Event::Note { text: Step::Registry(checked.plan.clone()).to_string() });
         let outcome = apply::registry(ui, aws, name, &checked.plan, repository).await?;
         if let Err(error) = outcome.check(&plan.repository) {

@@ -61,7 +61,9 @@ pub async fn look_at_registry(
         repositories(aws, environment, cache, known),
         uses(&config.clusters, environment, &config.prune)
     );
-    well(ui, checks)?;
+    // Without the account the rest fails as well: one reason is enough.
+    let (wrong, right): (Vec<_>, _) = checks.into_iter().partition(|check| check.found.is_err());
+    well(ui, wrong.into_iter().take(1).chain(right).collect())?;
     Ok(Registry { repositories: repositories?, uses })
 }
 

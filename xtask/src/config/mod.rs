@@ -167,6 +167,12 @@ impl Environment {
     pub fn image(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
     }
+
+    /// The name in ECR of a repository of this registry.
+    pub fn repository_name<'a>(&self, uri: &'a str) -> &'a str {
+        let rest = uri.strip_prefix(self.registry.as_str());
+        rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(uri)
+    }
 }
 
 /// What has to answer after a deployment.
@@ -194,8 +200,25 @@ pub enum HealthUrl {
 pub struct Stack {
     /// As it stands in the file.
     pub file: Infra,
-    /// The parameters' values.
+    /// The parameters' values, as far as they are set.
     pub parameters: BTreeMap<String, String>,
+    /// What is wrong with the others.
+    pub unset: Option<String>,
+}
+
+impl Stack {
+    /// The value of every parameter.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`]: a variable that one of them refers to is not set.
+    pub fn values(&self) -> Result<&BTreeMap<String, String>> {
+        match &self.unset {
+            None => Ok(&self.parameters),
+            Some(wrong) => Err(Failure::new(Exit::Usage, wrong)
+                .hint("set the variable, write it into .env, or give the parameter a `default`")
+                .into()),
+        }
+    }
 }
 
 impl Config {

@@ -290,15 +290,19 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
     let infra = match raw.infra.clone() {
         None => None,
         Some(file) => {
-            let parameters = file
-                .parameters
-                .iter()
-                .map(|(parameter, value)| {
-                    let key = key(&format!("infra.parameters.{parameter}"));
-                    Ok((parameter.clone(), place.text(&key, value)?))
-                })
-                .collect::<Result<_>>()?;
-            Some(Stack { file, parameters })
+            let mut stack = Stack { file, parameters: BTreeMap::new(), unset: None };
+            for (parameter, value) in &stack.file.parameters {
+                let key = key(&format!("infra.parameters.{parameter}"));
+                match (value, place.text(&key, value)) {
+                    (_, Ok(text)) => {
+                        stack.parameters.insert(parameter.clone(), text);
+                    }
+                    // Only `infra` needs it: who deploys does not have to know it.
+                    (Value::Env(_), Err(error)) => stack.unset = Some(error.to_string()),
+                    (_, Err(error)) => return Err(error),
+                }
+            }
+            Some(stack)
         }
     };
     let health = raw.health.as_ref().map(|health| self::health(health, &key("health"), place));
@@ -492,6 +496,16 @@ mod tests {
         let names: Vec<_> =
             clusters.iter().map(|c| (c.environment.as_str(), c.name.as_str())).collect();
         assert_eq!(names, [("pulls", "pulls"), ("same", "app"), ("staging", "staging")]);
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_set_stops_only_who_needs_it() {
+        let infra = "infra = { stack = \"s\", template = \"t\", parameters = { \
+                     A = { env = \"SET\" }, B = { env = \"UNSET\" } } }";
+        let stack = with(infra).unwrap().env.unwrap().infra.unwrap();
+        let error = stack.values().map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("infra.parameters.B: the environment variable UNSET"));
+        assert_eq!(stack.parameters["A"], "value");
     }
 
     #[test]

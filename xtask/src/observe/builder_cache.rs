@@ -48,7 +48,9 @@ fn engine_argv(engine: &Engine, builder: &BuilderFacts) -> Argv {
 
 async fn of_engine(engine: &Engine, builder: &BuilderFacts) -> Result<BuilderCache> {
     let argv = engine_argv(engine, builder);
-    let request = Input::Bytes(engine_request().into());
+    // With the end of file the Engine would stop measuring, and answer 0 for what it had not
+    // measured before.
+    let request = Input::Open(engine_request().as_bytes());
     let output =
         tokio::task::spawn_blocking(move || stream(&argv, &Env::default(), None, request, |_| {}))
             .await??;

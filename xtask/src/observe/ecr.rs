@@ -43,6 +43,25 @@ pub async fn repository(aws: &Aws, environment: &Environment) -> Result<Reposito
     }
 }
 
+/// The text of a repository's lifecycle policy; `None` when it has none.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn lifecycle_policy(aws: &Aws, name: &str) -> Result<Option<String>> {
+    let answer = aws.ecr.get_lifecycle_policy().repository_name(name).send().await;
+    match answer {
+        Ok(answer) => Ok(answer.lifecycle_policy_text),
+        Err(error)
+            if error.as_service_error().is_some_and(|e| {
+                e.is_lifecycle_policy_not_found_exception() || e.is_repository_not_found_exception()
+            }) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(explain("ecr:GetLifecyclePolicy", &error)),
+    }
+}
+
 /// An image in the repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageFacts {

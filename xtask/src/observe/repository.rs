@@ -164,3 +164,92 @@ fn image(detail: &ImageDetail) -> Result<Image> {
         subject: detail.subject_manifest_digest().map(str::parse).transpose()?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::aws::stand_in::StandIn;
+
+    fn digest(n: usize) -> String {
+        format!("sha256:{n:064x}")
+    }
+
+    /// 2500 images on three pages; number 7 can not be had, number 8 is no manifest.
+    fn ecr(operation: &str, request: &Value, _: usize) -> (u16, Value) {
+        let answer = match operation {
+            "DescribeImages" => {
+                assert_eq!(request["maxResults"], 1000);
+                let page: usize = request["nextToken"].as_str().map_or(0, |t| t.parse().unwrap());
+                let end = 2500.min((page + 1) * 1000);
+                let detail = |n| {
+                    json!({ "imageDigest": digest(n), "imageSizeInBytes": 5,
+                    "imagePushedAt": 1_700_000_000.0, "imageTags": [format!("t{n}")] })
+                };
+                let details: Vec<_> = (page * 1000..end).map(detail).collect();
+                let next = (end < 2500).then(|| (page + 1).to_string());
+                json!({ "imageDetails": details, "nextToken": next })
+            }
+            "BatchGetImage" => {
+                let ids = request["imageIds"].as_array().unwrap();
+                assert!(
+                    ids.len() <= 100
+                        && request["acceptedMediaTypes"].as_array().unwrap().len() == 4
+                );
+                let (mut images, mut failures) = (Vec::new(), Vec::new());
+                for id in ids {
+                    if id["imageDigest"] == digest(7) {
+                        failures.push(json!({ "imageId": id, "failureCode": "KmsError",
+                            "failureReason": "key is disabled" }));
+                        continue;
+                    }
+                    let text = if id["imageDigest"] == digest(8) { "?" } else { "{\"layers\":[]}" };
+                    images.push(json!({ "imageId": id, "imageManifest": text }));
+                }
+                json!({ "images": images, "failures": failures })
+            }
+            other => panic!("{other} was not expected"),
+        };
+        (200, answer)
+    }
+
+    #[test]
+    fn pages_and_batches_are_read_and_manifests_only_once() {
+        let stand_in = StandIn::start(ecr);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let aws = stand_in.aws().await;
+            let mut known = BTreeMap::new();
+            let found = repository(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
+            assert_eq!(found.images().len(), 2500);
+            assert_eq!(stand_in.calls("DescribeImages").len(), 3);
+            assert_eq!(stand_in.calls("BatchGetImage").len(), 25);
+            let of = |n| digest(n).parse::<Digest>().unwrap();
+            assert_eq!(found.unread_reason(&of(7)), Some("KmsError: key is disabled"));
+            assert!(found.unread_reason(&of(8)).unwrap().contains("not a manifest"));
+            assert!(found.manifest(&of(9)).is_some() && found.unread_reason(&of(9)).is_none());
+
+            let mut known = found.into_manifests();
+            let again = repository(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
+            assert!(known.is_empty() && again.manifest(&of(9)).is_some());
+            // Only the two that were not read are asked for again.
+            let asked = &stand_in.calls("BatchGetImage")[25..];
+            assert_eq!(asked.len(), 1);
+            assert_eq!(asked[0]["imageIds"].as_array().unwrap().len(), 2);
+        });
+    }
+
+    #[test]
+    fn a_repository_that_is_not_there_is_no_error() {
+        let stand_in = StandIn::start(|_: &str, _: &Value, _| {
+            (400, json!({ "__type": "RepositoryNotFoundException", "message": "no" }))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let aws = stand_in.aws().await;
+            let found = repository(&aws, "app", "r/app", &mut BTreeMap::new()).await.unwrap();
+            assert!(found.is_none());
+        });
+    }
+}

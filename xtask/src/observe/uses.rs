@@ -45,6 +45,7 @@ async fn of_cluster(cluster: Cluster, keep: Prune) -> Result<Vec<Use>> {
     let aws = aws::connect_cluster(&cluster).await;
     let found = async {
         check_account(&aws, &cluster).await?;
+        check_cluster(&aws, &cluster).await?;
         let (services, tasks) =
             tokio::try_join!(services(&aws, &cluster.name), tasks(&aws, &cluster.name))?;
         let mut named = Named::new();
@@ -82,6 +83,19 @@ async fn check_account(aws: &Aws, cluster: &Cluster) -> Result<()> {
     let text = format!("the credentials are of account {found}, not of {}", cluster.account);
     Err(Failure::new(Exit::Prerequisite, text)
         .hint(format!("sign in to it, or set `profile` in [env.{}]", cluster.environment))
+        .into())
+}
+
+/// A cluster that is not there would say that nothing is in use, where it is not an error.
+async fn check_cluster(aws: &Aws, cluster: &Cluster) -> Result<()> {
+    let answer = aws.ecs.describe_clusters().clusters(&cluster.name).send().await;
+    let answer = answer.map_err(|error| explain("ecs:DescribeClusters", &error))?;
+    if answer.clusters().iter().any(|found| found.status() == Some("ACTIVE")) {
+        return Ok(());
+    }
+    let text = format!("no ECS cluster `{}` in {}", cluster.name, cluster.region);
+    Err(Failure::new(Exit::Prerequisite, text)
+        .hint(format!("set `cluster` in [env.{}] of xtask.toml", cluster.environment))
         .into())
 }
 
@@ -256,7 +270,136 @@ fn canonical(image: &str, account: &str, registry: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::aws::stand_in::StandIn;
+
+    fn keep(revisions: usize) -> Prune {
+        Prune {
+            keep_revisions: revisions,
+            keep_families: vec!["nightly".into()],
+            tagged: None,
+            keep_untagged: Duration::ZERO,
+        }
+    }
+
+    fn arn(name: &str) -> String {
+        format!("arn:aws:ecs:eu-central-1:123456789012:{name}")
+    }
+
+    /// A cluster with 12 services, of which the first is in the middle of a deployment, one
+    /// stopped task, and revisions of which two families start alike.
+    fn ecs(operation: &str, request: &Value, _: usize) -> (u16, Value) {
+        let definition = |name: &str| arn(&format!("task-definition/{name}"));
+        let answer = match operation {
+            "DescribeClusters" => json!({ "clusters": [{ "status": "ACTIVE" }] }),
+            "ListServices" => match request["nextToken"].as_str() {
+                None => json!({ "nextToken": "2", "serviceArns":
+                    (0..7).map(|n| arn(&format!("service/app/s{n}"))).collect::<Vec<_>>() }),
+                Some(_) => json!({ "serviceArns":
+                    (7..12).map(|n| arn(&format!("service/app/s{n}"))).collect::<Vec<_>>() }),
+            },
+            "DescribeServices" => {
+                let names = request["services"].as_array().unwrap();
+                assert!(names.len() <= 10);
+                let service = |arn: &Value| {
+                    let name = revision(arn.as_str().unwrap()).to_owned();
+                    let old = if name == "s0" { "app:3" } else { "app:9" };
+                    json!({ "serviceName": name, "taskDefinition": definition("app:9"),
+                        "deployments": [{ "taskDefinition": definition("app:9") },
+                            { "taskDefinition": definition(old) }] })
+                };
+                json!({ "services": names.iter().map(service).collect::<Vec<_>>() })
+            }
+            "ListTasks" if request["desiredStatus"] == "STOPPED" => {
+                json!({ "taskArns": [arn("task/app/t1")] })
+            }
+            "ListTasks" => json!({ "taskArns": [] }),
+            "DescribeTasks" => json!({ "tasks": [{
+                "taskArn": arn("task/app/t1"), "lastStatus": "STOPPED",
+                "taskDefinitionArn": definition("job:1"),
+                "containers": [{ "image": "r/app:moved", "imageDigest": "sha256:aa" }] }] }),
+            "ListTaskDefinitions" => match request["familyPrefix"].as_str().unwrap() {
+                "app" => json!({ "taskDefinitionArns":
+                    [definition("app-2:7"), definition("app:9"), definition("app:8"), definition("app:7")] }),
+                family => json!({ "taskDefinitionArns": [definition(&format!("{family}:1"))] }),
+            },
+            "DescribeTaskDefinition" => {
+                let name = revision(request["taskDefinition"].as_str().unwrap()).to_owned();
+                json!({ "taskDefinition": { "containerDefinitions":
+                    [{ "name": "a", "image": format!("r/{name}") }, { "name": "b", "image": "r/sidecar" }] } })
+            }
+            other => panic!("{other} was not expected"),
+        };
+        (200, answer)
+    }
+
+    fn run(stand_in: &StandIn, revisions: usize) -> Result<Vec<Use>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(of_cluster(stand_in.cluster("app"), keep(revisions)))
+    }
+
+    #[test]
+    fn services_deployments_tasks_and_the_last_revisions_count() {
+        let stand_in = StandIn::start(ecs);
+        let uses = run(&stand_in, 2).unwrap();
+        let of = |image: &str| -> BTreeSet<String> {
+            uses.iter().filter(|u| u.image == image).map(|u| u.user.to_string()).collect()
+        };
+        let images: BTreeSet<&str> = uses.iter().map(|used| used.image.as_str()).collect();
+        assert_eq!(
+            images.into_iter().collect::<Vec<_>>(),
+            ["r/app:3", "r/app:8", "r/app:9", "r/app:moved", "r/job:1", "r/nightly:1", "r/sidecar"]
+        );
+        assert_eq!(of("r/app:3"), ["deployment app/s0".to_owned()].into());
+        assert_eq!(of("r/app:8"), ["task definition app:8".to_owned()].into());
+        assert_eq!(of("r/app:9").len(), 12 + 12 + 1);
+        assert_eq!(of("r/app:moved"), ["stopped task app/t1".to_owned()].into());
+        let task = uses.iter().find(|used| used.image == "r/app:moved").unwrap();
+        assert_eq!(task.digest.as_deref(), Some("sha256:aa"));
+        assert_eq!(stand_in.calls("DescribeServices").len(), 2);
+    }
+
+    #[test]
+    fn what_can_not_be_read_stops_it_and_is_named() {
+        for broken in [
+            "DescribeClusters",
+            "ListServices",
+            "DescribeServices",
+            "ListTasks",
+            "DescribeTasks",
+            "ListTaskDefinitions",
+            "DescribeTaskDefinition",
+        ] {
+            let stand_in = StandIn::start(move |operation: &str, request: &Value, n| {
+                if operation != broken {
+                    return ecs(operation, request, n);
+                }
+                let error = json!({ "__type": "AccessDeniedException", "message": "not allowed" });
+                (400, error)
+            });
+            let error = run(&stand_in, 2).unwrap_err();
+            assert_eq!(crate::exit::exit_of(&error), Exit::Prerequisite, "{broken}");
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("ecs:{broken}")) && text.contains("[env.test]"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_is_not_there_is_not_one_that_uses_nothing() {
+        let stand_in = StandIn::start(|operation: &str, request: &Value, n| match operation {
+            "DescribeClusters" => (200, json!({ "clusters": [], "failures": [] })),
+            _ => ecs(operation, request, n),
+        });
+        let error = run(&stand_in, 2).unwrap_err().to_string();
+        assert!(error.contains("no ECS cluster `app`"), "{error}");
+    }
 
     #[test]
     fn all_hosts_of_an_account_s_registry_are_one() {

@@ -134,7 +134,12 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
 
 fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
-    let mut output = format!("type=image,push=true,oci-mediatypes=true,compression={compression}");
+    // Forced, because BuildKit else takes each layer in whatever compression it happens to have
+    // (from an earlier build into the local image store, from a cache): the same image would get
+    // another digest, and a deploy that changes nothing would restart everything.
+    let mut output = format!(
+        "type=image,push=true,oci-mediatypes=true,compression={compression},force-compression=true"
+    );
     // The engine's own driver always unpacks what it exports, and BuildKit does not unpack what
     // it rewrites ("rewrite-timestamp conflicts with unpack").
     if config.image.source_date_epoch.is_some() && config.builder.driver != Driver::Docker {

@@ -27,6 +27,7 @@ pub(crate) const BATCH: usize = 100;
 
 /// What a prune of one repository deletes and keeps, in a fixed order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct PrunePlan {
     /// Registry host and repository name.
     pub repository: String,
@@ -40,6 +41,7 @@ pub(crate) struct PrunePlan {
 
 /// One image that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Deletion {
     /// What is deleted; by digest, so with all its tags.
     pub digest: Digest,
@@ -60,6 +62,7 @@ pub(crate) struct Deletion {
 
 /// One image that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Kept {
     /// Which.
     pub digest: Digest,

@@ -37,6 +37,10 @@ pub(crate) enum Caches {
     /// All are kept.
     Keep,
     /// All go.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for repositories that hold nothing but caches")
+    )]
     Delete,
     /// Those go whose tags all match one of these; the tags of branches that
     /// are gone, for instance.
@@ -47,6 +51,7 @@ pub(crate) enum Caches {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Untagged {
     /// All are kept.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no command keeps them all yet"))]
     Keep,
     /// They go, but not before this time after their push: somebody may be in
     /// the middle of pushing an index, whose children come first.
@@ -58,6 +63,7 @@ pub(crate) enum Untagged {
 
 impl Policy {
     /// Caches and untagged images go, tagged images stay.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn caches_and_untagged(keep_younger_than: Duration) -> Self {
         Self {

@@ -92,6 +92,7 @@ impl Repository {
     }
 
     /// The image that a tag is on.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn tagged(&self, tag: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.tags.iter().any(|t| t == tag))

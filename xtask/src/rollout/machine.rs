@@ -30,11 +30,11 @@ pub(crate) struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     target: Target,
-    memory: Memory,
+    pub(super) memory: Memory,
     /// Verdict of the last proposal, without what varies, and how often it
     /// came in a row.
     streak: (Option<String>, u32),
-    verdict: Option<Verdict>,
+    pub(super) verdict: Option<Verdict>,
 }
 
 /// How many tasks of our deployment are where.
@@ -65,16 +65,6 @@ impl State {
     /// What is being rolled out.
     pub(crate) fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// The verdict, once there is one.
-    pub(crate) fn verdict(&self) -> Option<&Verdict> {
-        self.verdict.as_ref()
-    }
-
-    /// The counts of our deployment.
-    pub(crate) fn progress(&self) -> Progress {
-        self.memory.progress
     }
 
     /// Our tasks that run, as last seen: their image digests are what the

@@ -77,7 +77,7 @@ fn progress_is_that_of_ours() {
     let counted = Deployment { pending: 1, ..ours().running(1).failing(2) };
     let outcome = play(target(), look([old(), counted], []).times(1));
     assert_eq!(
-        outcome.state.progress().to_string(),
+        outcome.state.memory.progress.to_string(),
         "1 of 2 running, 1 pending, 2 failed in a row"
     );
 }

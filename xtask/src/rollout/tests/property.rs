@@ -316,7 +316,7 @@ proptest! {
             prop_assert!(events.is_empty() && verdict.is_none());
             state = after;
         }
-        prop_assert_eq!(state.verdict(), Some(&ended));
+        prop_assert_eq!(state.verdict.as_ref(), Some(&ended));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Copy {
     pub fn run(&self, args: &[&str]) -> Run {
         let start = Instant::now();
         let run = Run::new(args, self.command(args).output().unwrap());
-        eprintln!("{:6.1} s  xtask {}", start.elapsed().as_secs_f64(), args.join(" "));
+        tell(&format!("{:6.1} s  xtask {}", start.elapsed().as_secs_f64(), args.join(" ")));
         run
     }
 
@@ -223,4 +223,10 @@ impl Drop for Copy {
         // After a failed test the emulator must not stay; what it says is of no interest then.
         let _ = self.command(&["local", "down"]).output();
     }
+}
+
+/// For whoever watches a long test with `--nocapture`, and for a failure's report.
+#[expect(clippy::print_stderr, reason = "the test harness shows it with a failure")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }

@@ -1,0 +1,110 @@
+//! A stand-in for AWS in tests: real HTTP, answers by operation, remembers what it was asked.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use super::{Aws, connect_cluster};
+use crate::config::Cluster;
+
+/// The account that it says it is.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
+type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// The stand-in.
+pub(crate) struct StandIn {
+    url: String,
+    calls: Calls,
+}
+
+impl StandIn {
+    /// Starts one. `answer` gets the operation, the request and how many of that operation
+    /// came before it; it gives the status and the body.
+    pub(crate) fn start<F>(answer: F) -> Self
+    where
+        F: Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls = Calls::default();
+        let (answer, seen) = (Arc::new(answer), Arc::clone(&calls));
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+                std::thread::spawn(move || serve(stream, answer.as_ref(), &seen));
+            }
+        });
+        Self { url, calls }
+    }
+
+    /// A cluster of the configuration that is reached here.
+    pub(crate) fn cluster(&self, name: &str) -> Cluster {
+        Cluster {
+            environment: "test".into(),
+            account: ACCOUNT.into(),
+            region: "eu-central-1".into(),
+            profile: None,
+            endpoint_url: Some(self.url.clone()),
+            made_up_credentials: true,
+            name: name.into(),
+        }
+    }
+
+    /// Clients that ask it.
+    pub(crate) async fn aws(&self) -> Aws {
+        connect_cluster(&self.cluster("app")).await
+    }
+
+    /// The requests of an operation.
+    pub(crate) fn calls(&self, operation: &str) -> Vec<Value> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
+    }
+}
+
+fn serve<F>(stream: TcpStream, answer: &F, seen: &Calls)
+where
+    F: Fn(&str, &Value, usize) -> (u16, Value),
+{
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut length, mut target) = (0, String::new());
+    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(": ").unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().unwrap(),
+            "x-amz-target" => target = value.rsplit('.').next().unwrap_or_default().to_owned(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let (status, text) = if target.is_empty() {
+        // Only STS speaks XML.
+        let identity = format!(
+            "<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
+        );
+        (200, format!("<GetCallerIdentityResponse>{identity}</GetCallerIdentityResponse>"))
+    } else {
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        let before = {
+            let mut calls = seen.lock().unwrap();
+            let before = calls.iter().filter(|(name, _)| *name == target).count();
+            calls.push((target.clone(), request.clone()));
+            before
+        };
+        let (status, body) = answer(&target, &request, before);
+        (status, body.to_string())
+    };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n",
+        text.len()
+    );
+    let mut stream = stream;
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+}
