@@ -31,8 +31,7 @@ pub async fn get(
         Some(output) => output.reason().to_owned(),
         None => format!("no answer within {} s", PULL.as_secs()),
     };
-    let text =
-        format!("{official} can not be pulled ({why}), so {made} is made from Debian's packages");
+    let text = format!("{official} can not be pulled ({why}), so {made} is made here");
     ui.emit(&Event::Warning {
         text,
         hint: Some(format!(

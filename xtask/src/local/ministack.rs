@@ -231,9 +231,13 @@ pub async fn stop(place: &Place<'_>, aws: &Aws) -> Result<bool> {
     process::stop(&files, Duration::from_secs(10)).await
 }
 
-async fn port_is_free(place: &Place<'_>, aws: &Aws) -> Result<()> {
+/// Sees that nobody else listens where it is going to.
+///
+/// # Errors
+/// [`Exit::Prerequisite`]: somebody does.
+pub async fn port_is_free(place: &Place<'_>, aws: &Aws) -> Result<String> {
     if owner::try_port(place.address) != owner::Port::Taken {
-        return Ok(());
+        return Ok(format!("{} is free", place.address));
     }
     let who = match version(place, aws).await {
         Some(version) => {

@@ -34,19 +34,39 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     ));
     let up = Up { ui, place, aws: &aws, companions: &companions, of: steps.len() };
     let mut values = BTreeMap::new();
-    tokio::try_join!(
+    // Both come to their end, also when one fails: nothing goes on unseen.
+    let (emulator, image) = tokio::join!(
         async { up.track(&steps, Track::Emulator, &mut BTreeMap::new()).await },
         async { up.track(&steps, Track::Image, &mut BTreeMap::new()).await }
+    );
+    let found = |result: Result<()>| result.map(|()| String::new());
+    well(
+        ui,
+        vec![
+            Check { what: "emulator", found: found(emulator) },
+            Check { what: "base image", found: found(image) },
+        ],
     )?;
     up.track(&steps, Track::Then, &mut values).await
 }
 
 async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
-    let (engine, python) = tokio::join!(engine(), ministack::python());
+    let record = process::running(&ministack::files(place))?;
+    let port = async {
+        match record {
+            Some(_) => Ok(format!("{} is ours", place.address)),
+            None => ministack::port_is_free(place, aws).await,
+        }
+    };
+    let (engine, python, port) = tokio::join!(engine(), ministack::python(), port);
     let engine = engine.map(|engine| engine.version);
     well(
         ui,
-        vec![Check { what: "engine", found: engine }, Check { what: "python", found: python }],
+        vec![
+            Check { what: "engine", found: engine },
+            Check { what: "python", found: python },
+            Check { what: "port", found: port },
+        ],
     )?;
     let names: Vec<String> = match &place.emulator.base_image {
         Some(base) => vec![base.official.clone(), base.made.clone()],
@@ -59,7 +79,7 @@ async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Co
     );
     let version = &place.emulator.version;
     let print = ministack::fingerprint(&settings?, version);
-    let emulator = match process::running(&ministack::files(place))? {
+    let emulator = match record {
         None => Running::No,
         Some(record) if record.settings == print && ministack::ready(place, aws).await => {
             Running::Yes
