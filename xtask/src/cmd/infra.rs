@@ -43,7 +43,7 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
     let proposal = settled(&aws, proposal).await?;
     if !plan.changes.is_empty() && !yes {
         let question = format!("{plan}\nGo on?");
-        if let Err(error) = ui.confirm_or_interrupt(&question).await {
+        if let Err(error) = ui.confirm(&question).await {
             discard(&aws, proposal).await?;
             return Err(error);
         }

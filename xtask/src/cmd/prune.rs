@@ -111,7 +111,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
     if !steps.is_empty() {
         show(ui, &steps);
         if !args.yes {
-            ui.confirm("Prune that?")?;
+            ui.confirm("Prune that?").await?;
         }
     }
     let mut plans = Vec::new();

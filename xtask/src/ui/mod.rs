@@ -178,30 +178,24 @@ impl Ui {
     ///
     /// # Errors
     /// [`Exit::Usage`] where nobody can be asked, or the answer is no.
-    pub fn confirm(&self, question: &str) -> Result<()> {
-        self.ask(question)?;
-        confirmed(&read_answer()?)
-    }
-
-    /// Asks as [`Ui::confirm`] does, and can be interrupted meanwhile.
-    ///
-    /// # Errors
-    /// As [`Ui::confirm`].
-    pub async fn confirm_or_interrupt(&self, question: &str) -> Result<()> {
-        self.ask(question)?;
-        // The one thread of the runtime has to stay free for Ctrl-C.
-        confirmed(&tokio::task::spawn_blocking(read_answer).await??)
-    }
-
-    fn ask(&self, question: &str) -> Result<()> {
+    pub async fn confirm(&self, question: &str) -> Result<()> {
         if !self.interactive {
             return Err(Failure::new(Exit::Usage, format!("{question} Nobody can be asked here"))
                 .hint("add `--yes` to go on, or `--dry-run` to look")
                 .into());
         }
-        let mut stderr = std::io::stderr().lock();
+        let mut stderr = std::io::stderr();
         write!(stderr, "{question} [y/N] ")?;
-        Ok(stderr.flush()?)
+        stderr.flush()?;
+        // Beside the runtime, which has to hear of Ctrl-C meanwhile.
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        if matches!(answer.await??.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Usage, "not confirmed, so nothing was changed").into())
     }
 
     /// Shows how a command failed, and returns its exit code.
@@ -238,17 +232,4 @@ impl Ui {
     fn view(&self) -> std::sync::MutexGuard<'_, build::BuildView> {
         self.build.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn read_answer() -> std::io::Result<String> {
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(answer)
-}
-
-fn confirmed(answer: &str) -> Result<()> {
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Usage, "not confirmed, so nothing was changed").into())
 }
