@@ -64,7 +64,7 @@ fn unchanged(copy: &Copy) {
 }
 
 fn change_of_code(copy: &Copy) {
-    copy.append("api/loppestars/main.py", "\n# A change that is nothing but a change.\n");
+    copy.append("api/loppestars/main.py", &unique_comment());
     let before = copy.digest();
     let run = copy.run(&["build", "--format", "json"]).code(0);
     let stages = run.json()["build"]["stages"].clone();
@@ -86,6 +86,12 @@ fn change_of_code(copy: &Copy) {
     let now = report["digest"].as_str().unwrap();
     assert_ne!(now, before);
     assert_eq!(copy.digest(), now, "the new digest runs");
+}
+
+/// A change that no earlier run of this test left in the builder's cache.
+fn unique_comment() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("\n# {}\n", now.as_nanos())
 }
 
 fn photo(copy: &Copy) {
@@ -131,7 +137,7 @@ fn container_that_never_answers(copy: &Copy) {
 
 fn rollback(copy: &Copy) {
     let before = copy.digest();
-    copy.append("api/loppestars/main.py", "\n# Another change.\n");
+    copy.append("api/loppestars/main.py", &unique_comment());
     copy.run(&["deploy"]).code(0);
     assert_ne!(copy.digest(), before);
     copy.run(&["rollback"]).code(0).prints("succeeded");
