@@ -65,7 +65,12 @@ async fn clients(
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .http_client(http.clone())
-        .retry_config(RetryConfig::standard().with_max_attempts(5))
+        .retry_config(
+            // Five tries within four seconds: who waits at a terminal wants to know.
+            RetryConfig::standard()
+                .with_max_attempts(5)
+                .with_initial_backoff(Duration::from_millis(250)),
+        )
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
