@@ -127,7 +127,7 @@ fn container_that_never_answers(copy: &Copy) {
     let before = copy.digest();
     let dockerfile = copy.read("Dockerfile");
     copy.append("Dockerfile", "\nCMD [\"sleep\", \"300\"]\n");
-    let config = copy.variant("timeout = \"30s\"", "timeout = \"3s\"");
+    let config = copy.variant(&[("timeout = \"30s\"", "timeout = \"3s\"")]);
     let run = copy.run(&["deploy", "--config", &config]).code(10);
     run.says("does not answer 200").says("is back on").prints("verification-failed");
     assert_eq!(copy.digest(), before, "the earlier revision serves");
@@ -155,15 +155,23 @@ fn interruption(copy: &Copy) {
 }
 
 fn wrong_names(copy: &Copy) {
-    let wrong = |key: &str, was: &str, is: &str| {
-        copy.variant(&format!("{key} = {was}"), &format!("{key} = {is}"))
+    let run = |key: &str, was: &str, is: &str| {
+        let config = copy.variant(&[(&format!("{key} = {was}"), &format!("{key} = {is}"))]);
+        copy.run(&["deploy", "--config", &config]).code(3)
     };
-    let run = |config: &str| copy.run(&["deploy", "--config", config]).code(3);
-    run(&wrong("cluster", "\"loppestars\"", "\"nowhere\"")).says("no ECS cluster `nowhere`");
-    run(&wrong("services", "[\"loppestars\"]", "[\"nobody\"]")).says("no ECS service `nobody`");
-    run(&wrong("container", "\"loppestars\"", "\"none\"")).says("no container `none`");
-    run(&wrong("account", "\"000000000000\"", "\"111111111111\"")).says("of account 000000000000");
+    run("cluster", "\"loppestars\"", "\"nowhere\"").says("no ECS cluster `nowhere`");
+    run("services", "[\"loppestars\"]", "[\"nobody\"]").says("no ECS service `nobody`");
+    run("container", "\"loppestars\"", "\"none\"").says("no container `none`");
     copy.run(&["deploy", "--image", "git-none"]).code(3).says("no image `git-none`");
+    // The emulator takes a key of twelve digits for the account, and any other for its own.
+    let config = copy.variant(&[
+        ("account = \"000000000000\"", "account = \"111111111111\""),
+        ("made-up-credentials = true", ""),
+    ]);
+    let keys = [("AWS_ACCESS_KEY_ID", "somebody"), ("AWS_SECRET_ACCESS_KEY", "somebody")];
+    copy.run_with(&keys, &["deploy", "--config", &config])
+        .code(3)
+        .says("the credentials are of account 000000000000");
 }
 
 fn disk_usage_and_prune(copy: &Copy) {

@@ -78,12 +78,16 @@ impl Copy {
         self.write(name, &(self.read(name) + text));
     }
 
-    /// A configuration beside `xtask.toml` in which something is different.
-    pub fn variant(&self, was: &str, is: &str) -> String {
+    /// A configuration beside `xtask.toml` whose environment `local` differs in something.
+    pub fn variant(&self, changes: &[(&str, &str)]) -> String {
         let config = self.read("xtask.toml");
         let (before, local) = config.split_once("[env.local]").unwrap();
-        assert!(local.contains(was), "xtask.toml has {was}");
-        self.write("variant.toml", &format!("{before}[env.local]{}", local.replacen(was, is, 1)));
+        let mut local = local.to_owned();
+        for (was, is) in changes {
+            assert!(local.contains(was), "xtask.toml has {was}");
+            local = local.replacen(was, is, 1);
+        }
+        self.write("variant.toml", &format!("{before}[env.local]{local}"));
         "variant.toml".into()
     }
 
@@ -99,8 +103,14 @@ impl Copy {
 
     /// Runs `xtask` in it.
     pub fn run(&self, args: &[&str]) -> Run {
+        self.run_with(&[], args)
+    }
+
+    /// Runs `xtask` in it, with these environment variables.
+    pub fn run_with(&self, env: &[(&str, &str)], args: &[&str]) -> Run {
         let start = Instant::now();
-        let run = Run::new(args, self.command(args).output().unwrap());
+        let output = self.command(args).envs(env.iter().copied()).output().unwrap();
+        let run = Run::new(args, output);
         tell(&format!("{:6.1} s  xtask {}", start.elapsed().as_secs_f64(), args.join(" ")));
         run
     }
