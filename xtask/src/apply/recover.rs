@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use super::ecs::{Updated, update};
 use super::watch::watch;
-use super::{Context, Done};
+use super::{Context, Done, verify};
 use crate::aws::Aws;
 use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
 use crate::observe::ecs::revision;
-use crate::plan::deploy::{TaskChange, Update};
+use crate::plan::deploy::{Plan, Step, TaskChange, Update};
 use crate::rollout::Verdict;
 
 /// Puts services back whose rollout failed without ECS rolling it back, or whose check
 /// failed; and returns the error that the command ends with.
-pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) -> anyhow::Error {
+pub async fn put_back(
+    context: &Context<'_>,
+    plan: &Plan,
+    done: &Done,
+    error: anyhow::Error,
+) -> anyhow::Error {
     let (Some((aws, environment)), Exit::RolloutFailed | Exit::VerificationFailed) =
         (context.aws, exit_of(&error))
     else {
@@ -43,6 +48,12 @@ pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) 
     if back.is_empty() {
         return error;
     }
+    if let Err(problem) = answers(aws, plan).await {
+        let text = format!("{}, and that does not answer either: {problem:#}", back.join(", "));
+        let hint = Some("the trouble may be elsewhere: `cargo xtask doctor`".into());
+        context.ui.emit(&Event::Warning { text, hint });
+        return error;
+    }
     // A failed check stays a failed check; a failed rollout that was put back is a rollback.
     let exit = match exit_of(&error) {
         Exit::RolloutFailed => Exit::RolledBack,
@@ -53,6 +64,16 @@ pub async fn put_back(context: &Context<'_>, done: &Done, error: anyhow::Error) 
             "mend what the tasks' log shows, and deploy again; `--no-rollback` leaves it in place",
         )
         .into()
+}
+
+/// Whether what was put back answers, where the plan has a health check.
+async fn answers(aws: &Aws, plan: &Plan) -> anyhow::Result<()> {
+    for step in &plan.steps {
+        if let Step::VerifyHealth(check) = step {
+            verify::health(aws, check).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is something to put back: a change, an earlier revision that ran, and no

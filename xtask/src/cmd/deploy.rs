@@ -86,7 +86,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         result = Err(if args.no_rollback {
             error
         } else {
-            apply::recover::put_back(&context, &done, error).await
+            apply::recover::put_back(&context, &plan, &done, error).await
         });
     }
     let exit = result.as_ref().map_or_else(exit_of, |()| Exit::Success);

@@ -127,7 +127,7 @@ fn container_that_never_answers(copy: &Copy) {
     let before = copy.digest();
     let dockerfile = copy.read("Dockerfile");
     copy.append("Dockerfile", "\nCMD [\"sleep\", \"300\"]\n");
-    let config = copy.variant(&[("timeout = \"30s\"", "timeout = \"3s\"")]);
+    let config = copy.variant(&[("timeout = \"30s\"", "timeout = \"5s\"")]);
     let run = copy.run(&["deploy", "--config", &config]).code(10);
     run.says("does not answer 200").says("is back on").prints("verification-failed");
     assert_eq!(copy.digest(), before, "the earlier revision serves");
