@@ -52,18 +52,8 @@ fn main() -> ExitCode {
     });
     let exit = match result {
         Ok(exit) => exit,
-        // Whoever reads our output has seen enough.
-        Err(error) if is_broken_pipe(&error) => Exit::Success,
         Err(error) => ui.failed(&error),
     };
     runtime.shutdown_timeout(Duration::from_secs(1));
     exit.code().into()
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::apply::{Done, HealthAnswer};
 use crate::config::Environment;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of, hint_of};
 use crate::observe::ecs::revision;
 use crate::plan::diff::Difference;
 use crate::rollout::{Draining, PhaseTimes, Verdict};
@@ -31,6 +31,10 @@ pub struct DeployReport {
     pub services: Vec<ServiceReport>,
     /// What the health URL said.
     pub health: Option<HealthAnswer>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 /// One service of the report.
@@ -57,7 +61,8 @@ pub struct ServiceReport {
 
 impl DeployReport {
     /// The report of what was done, and of how the command ends.
-    pub fn new(environment: &Environment, done: &Done, exit: Exit) -> Self {
+    pub fn new(environment: &Environment, done: &Done, error: Option<&anyhow::Error>) -> Self {
+        let exit = error.map_or(Exit::Success, exit_of);
         let services = done.updated.values().map(|updated| {
             let outcome = done.outcomes.get(&updated.service);
             ServiceReport {
@@ -81,6 +86,8 @@ impl DeployReport {
             build_seconds: done.built.as_ref().map(|built| built.seconds),
             services: services.collect(),
             health: done.health.clone(),
+            error: error.map(|error| format!("{error:#}")),
+            hint: error.and_then(hint_of).map(str::to_owned),
         }
     }
 

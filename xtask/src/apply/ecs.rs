@@ -1,6 +1,6 @@
 //! Registers a revision and points a service at it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use crate::plan::diff::{Difference, diff, is_unchanged};
 use crate::plan::taskdef;
 use crate::rollout::Target;
 use crate::ui::Ui;
+use crate::units::format_duration;
 
 /// What became of an update.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Updated {
     pub image: Option<String>,
     /// The ARN of the task definition that the service was on.
     pub previous: String,
+    /// Whether that one came to run: only then is it worth going back to.
+    pub previous_served: bool,
     /// The ARN of the task definition that the service is on.
     pub task_definition: String,
     /// What the new revision differs in.
@@ -56,7 +59,9 @@ pub async fn settle(
     cluster: &str,
     services: &[String],
     if_busy: IfBusy,
+    deadline: Duration,
 ) -> Result<Option<String>> {
+    let start = Instant::now();
     let mut waited = false;
     for service in services {
         let mut told = None;
@@ -71,6 +76,17 @@ pub async fn settle(
                     return Err(Failure::new(Exit::Superseded, what)
                         .hint("wait for it with `cargo xtask status`, or use `--if-busy wait`")
                         .into());
+                }
+                IfBusy::Wait if start.elapsed() >= deadline => {
+                    return Err(Failure::new(
+                        Exit::DeadlinePassed,
+                        format!(
+                            "{what} after {}, so this one did not begin",
+                            format_duration(deadline)
+                        ),
+                    )
+                    .hint("`--if-busy supersede` takes its place; a longer `deadline` waits longer")
+                    .into());
                 }
                 IfBusy::Wait => {}
             }
@@ -128,6 +144,7 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
             image,
             task_definition: previous.clone(),
             previous,
+            previous_served: true,
             differences,
             target: None,
         });
@@ -158,6 +175,7 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
         service: update.service.clone(),
         image,
         previous,
+        previous_served: facts.settled && facts.desired > 0,
         task_definition,
         differences,
         target: Some(target),

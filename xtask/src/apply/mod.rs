@@ -89,7 +89,9 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
     for (index, step) in plan.steps.iter().enumerate() {
         let number = index + 1;
         // What is on the service already needs no watching; whether it answers is still asked.
-        if done.unchanged() && matches!(step, Step::Watch { .. } | Step::VerifyDigest { .. }) {
+        if let Step::Watch { services, .. } | Step::VerifyDigest { services } = step
+            && done.changed(services).next().is_none()
+        {
             continue;
         }
         context.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
@@ -116,9 +118,10 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             done.built = Some(built);
             Ok(Some(detail))
         }
-        Step::Settle { services, if_busy } => {
+        Step::Settle { services, if_busy, deadline } => {
             let (aws, environment) = context.aws()?;
-            ecs::settle(context.ui, aws, &environment.cluster, services, *if_busy).await
+            let cluster = &environment.cluster;
+            ecs::settle(context.ui, aws, cluster, services, *if_busy, *deadline).await
         }
         Step::Update(update) => {
             let (aws, _) = context.aws()?;
@@ -146,7 +149,12 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             let (aws, environment) = context.aws()?;
             let image = done.image.clone().unwrap_or_default();
             let outcomes = done.changed(services).filter_map(|u| done.outcomes.get(&u.service));
-            let tasks: Vec<_> = outcomes.flat_map(|outcome| outcome.tasks.clone()).collect();
+            let outcomes: Vec<_> = outcomes.collect();
+            let idle = |o: &&watch::Outcome| matches!(o.verdict, Verdict::Succeeded { running: 0 });
+            if outcomes.iter().all(idle) {
+                return Ok(Some("no task is wanted, so there is nothing to compare".into()));
+            }
+            let tasks: Vec<_> = outcomes.iter().flat_map(|o| o.tasks.clone()).collect();
             verify::digests(aws, environment, &image, &tasks).await.map(Some)
         }
         Step::VerifyHealth(check) => {

@@ -9,7 +9,7 @@ use crate::aws::Aws;
 use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::observe::ecs::revision;
+use crate::observe::ecs::{describe_service, revision};
 use crate::plan::deploy::{Plan, Step, TaskChange, Update};
 use crate::rollout::Verdict;
 
@@ -21,12 +21,16 @@ pub async fn put_back(
     done: &Done,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    let (Some((aws, environment)), Exit::RolloutFailed | Exit::VerificationFailed) =
-        (context.aws, exit_of(&error))
+    // When ECS rolled one of several services back, the others go back, too.
+    let (
+        Some((aws, environment)),
+        Exit::RolloutFailed | Exit::VerificationFailed | Exit::RolledBack,
+    ) = (context.aws, exit_of(&error))
     else {
         return error;
     };
     let mut back = Vec::new();
+    let mut stuck = false;
     for updated in done.updated.values().filter(|updated| wants_back(done, updated)) {
         let to = revision(&updated.previous);
         context.ui.emit(&Event::Note {
@@ -41,11 +45,11 @@ pub async fn put_back(
                     text,
                     hint: Some("look at it with `cargo xtask status`".into()),
                 });
-                return error;
+                stuck = true;
             }
         }
     }
-    if back.is_empty() {
+    if back.is_empty() || stuck {
         return error;
     }
     if let Err(problem) = answers(aws, plan).await {
@@ -85,6 +89,7 @@ fn wants_back(done: &Done, updated: &Updated) -> bool {
         Some(_) | None => false,
     };
     failed
+        && updated.previous_served
         && target.previous_task_definition.is_some()
         && updated.previous != updated.task_definition
 }
@@ -95,16 +100,20 @@ async fn one_back(
     environment: &Environment,
     updated: &Updated,
 ) -> anyhow::Result<()> {
+    let service = updated.service.clone();
+    let now = describe_service(aws, &environment.cluster, &service).await?;
+    if now.task_definition_arn != updated.task_definition {
+        anyhow::bail!("{service} is on {} by now, which somebody else deployed", now.revision());
+    }
     let wanted = Update {
         cluster: environment.cluster.clone(),
-        service: updated.service.clone(),
+        service: service.clone(),
         container: environment.container.clone(),
         change: TaskChange::Existing(updated.previous.clone()),
         desired_count: None,
         force: false,
     };
     let back = update(context.ui, aws, &wanted, None).await?;
-    let service = updated.service.clone();
     let deadline = environment.deadline.min(Duration::from_secs(600));
     let outcomes = watch(context.ui, aws, &environment.cluster, &[back], deadline).await?;
     match outcomes.get(&service).map(|outcome| &outcome.verdict) {

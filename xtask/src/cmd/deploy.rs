@@ -7,7 +7,7 @@ use crate::apply::{self, Context, Done};
 use crate::aws;
 use crate::cli::DeployArgs;
 use crate::config::Config;
-use crate::exit::{Exit, exit_of};
+use crate::exit::Exit;
 use crate::observe::ecr::existing_image;
 use crate::observe::preflight::{for_build, for_registry, for_rollout, well};
 use crate::plan::build::Output;
@@ -89,7 +89,9 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
             apply::recover::put_back(&context, &plan, &done, error).await
         });
     }
-    let exit = result.as_ref().map_or_else(exit_of, |()| Exit::Success);
-    DeployReport::new(environment, &done, exit).show(ui)?;
-    result.map(|()| Exit::Success)
+    // How it ended comes before whether that could be shown.
+    let shown = DeployReport::new(environment, &done, result.as_ref().err()).show(ui);
+    result?;
+    shown?;
+    Ok(Exit::Success)
 }

@@ -31,13 +31,16 @@ pub fn steps(config: &Config, facts: &BuildFacts, wanted: &Wanted<'_>) -> Vec<St
     if !facts.builder.exists {
         steps.extend(builder::create(&config.builder).map(Step::CreateBuilder));
     }
-    if let Some((environment, aws)) = wanted.registry {
+    // What is not pushed needs a registry only for its cache, and is no reason to create one.
+    let pushes = wanted.output == Output::Push;
+    let registry = wanted.registry.filter(|(_, aws)| pushes || aws.repository.exists);
+    if let Some((environment, aws)) = registry {
         if !aws.repository.exists {
             steps.push(Step::CreateRepository { name: aws.repository.name.clone() });
         }
         steps.push(Step::Login { registry: environment.registry.clone() });
     }
-    let cache = wanted.registry.and_then(|(environment, _)| cache(config, environment, facts));
+    let cache = registry.and_then(|(environment, _)| cache(config, environment, facts));
     let names = names(config, facts, wanted);
     let build = build::build(
         config,

@@ -6,7 +6,7 @@ use crate::apply::{self, Context, Done};
 use crate::aws;
 use crate::cli::{IfBusy, RollbackArgs};
 use crate::config::Config;
-use crate::exit::{Exit, exit_of};
+use crate::exit::Exit;
 use crate::observe::preflight::{for_registry, for_rollout, well};
 use crate::observe::revisions;
 use crate::plan::deploy::{self, Plan, Rollout, TaskChange};
@@ -48,7 +48,9 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
     let context = Context { ui, config, aws: Some((&aws, environment)) };
     let mut done = Done::default();
     let result = apply::apply(&context, &plan, &mut done).await;
-    let exit = result.as_ref().map_or_else(exit_of, |()| Exit::Success);
-    DeployReport::new(environment, &done, exit).show(ui)?;
-    result.map(|()| Exit::Success)
+    // How it ended comes before whether that could be shown.
+    let shown = DeployReport::new(environment, &done, result.as_ref().err()).show(ui);
+    result?;
+    shown?;
+    Ok(Exit::Success)
 }

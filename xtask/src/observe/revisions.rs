@@ -7,7 +7,7 @@ use super::ecr;
 use super::ecs::{ServiceFacts, container_of, describe_task_definition, revision};
 use crate::aws::{Aws, explain};
 use crate::config::Environment;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, exit_of};
 
 /// The tag that a revision carries: which revision served when it was registered. That is
 /// what `rollback` goes back to, and not merely the next lower number, which may never have
@@ -30,7 +30,17 @@ pub async fn target(
         (None, Some(previous)) => previous,
         (None, None) => next_lower(aws, service, family, current.parse().unwrap_or(0)).await?,
     };
-    let described = describe_task_definition(aws, &arn).await?;
+    let described = describe_task_definition(aws, &arn).await.map_err(|error| match to {
+        // ECS says only "Unable to describe task definition".
+        Some(_) if exit_of(&error) == Exit::Unexpected => {
+            Failure::new(Exit::Prerequisite, format!("there is no revision {arn}: {error:#}"))
+                .hint(format!(
+                    "`aws ecs list-task-definitions --family-prefix {family}` lists them"
+                ))
+                .into()
+        }
+        _ => error,
+    })?;
     let definition = &described["taskDefinition"];
     let image = container_of(definition, &environment.container)
         .and_then(|container| container["image"].as_str())

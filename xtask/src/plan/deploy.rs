@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::argv::Argv;
 use super::build::Build;
 use crate::cli::IfBusy;
+use crate::units::format_duration;
 
 /// What a command is going to do, in this order.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,8 @@ pub enum Step {
         services: Vec<String>,
         /// What to do when one is.
         if_busy: IfBusy,
+        /// How long to wait for it.
+        deadline: Duration,
     },
     /// Register the next revision of a service's task definition, and point the service at it.
     Update(Update),
@@ -130,18 +133,18 @@ impl fmt::Display for Step {
             Self::CreateRepository { name } => write!(f, "create the ECR repository {name}"),
             Self::Login { registry } => write!(f, "log in to {registry}"),
             Self::Build(build) => write!(f, "{build}"),
-            Self::Settle { services, if_busy } => {
+            Self::Settle { services, if_busy, deadline } => {
                 let then = match if_busy {
-                    IfBusy::Wait => "wait for it",
-                    IfBusy::Supersede => "take its place",
-                    IfBusy::Abort => "stop here",
+                    IfBusy::Wait => format!("wait for it for up to {}", format_duration(*deadline)),
+                    IfBusy::Supersede => "take its place".to_owned(),
+                    IfBusy::Abort => "stop here".to_owned(),
                 };
                 write!(f, "if another deployment of {} is under way, {then}", services.join(", "))
             }
             Self::Update(update) => update.fmt(f),
             Self::Watch { services, deadline } => {
-                let minutes = deadline.as_secs_f64() / 60.0;
-                write!(f, "watch {} for up to {minutes:.0} min", services.join(", "))
+                let deadline = format_duration(*deadline);
+                write!(f, "watch {} for up to {deadline}", services.join(", "))
             }
             Self::VerifyDigest { services } => {
                 write!(f, "check that the tasks of {} run that image", services.join(", "))
@@ -206,7 +209,11 @@ pub struct Rollout<'a> {
 /// The steps that roll an image out.
 pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
     let names: Vec<String> = rollout.services.iter().map(|(name, _)| name.clone()).collect();
-    let mut steps = vec![Step::Settle { services: names.clone(), if_busy: rollout.if_busy }];
+    let mut steps = vec![Step::Settle {
+        services: names.clone(),
+        if_busy: rollout.if_busy,
+        deadline: rollout.deadline,
+    }];
     steps.extend(rollout.services.iter().map(|(service, desired)| {
         Step::Update(Update {
             cluster: rollout.cluster.to_owned(),

@@ -8,9 +8,10 @@ mod github;
 mod style;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::cli::{Color, Format, Global, Progress};
@@ -29,6 +30,8 @@ pub struct Ui {
     interactive: bool,
     github: Option<github::Github>,
     build: Mutex<build::BuildView>,
+    /// Whether the one JSON object was printed.
+    reported: AtomicBool,
 }
 
 impl Ui {
@@ -47,6 +50,7 @@ impl Ui {
             interactive: terminal && std::io::stdin().is_terminal(),
             github: github::Github::detect(),
             build: Mutex::new(build::BuildView::new(terminal)),
+            reported: AtomicBool::new(false),
         }
     }
 
@@ -60,6 +64,7 @@ impl Ui {
             interactive: false,
             github: None,
             build: Mutex::new(build::BuildView::new(false)),
+            reported: AtomicBool::new(false),
         }
     }
 
@@ -131,9 +136,8 @@ impl Ui {
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(out.as_bytes())?;
-        Ok(stdout.flush()?)
+        self.reported.store(true, Ordering::Relaxed);
+        self.raw(out.as_bytes())
     }
 
     /// Hands outputs and a summary to GitHub Actions, where it runs there.
@@ -150,8 +154,11 @@ impl Ui {
     /// Standard output can not be written.
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(bytes)?;
-        Ok(stdout.flush()?)
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            // Whoever reads our output has seen enough; how the command ends is another matter.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("standard output can not be written"),
+        }
     }
 
     /// Shows a plan that is not going to be applied: the very values that would be.
@@ -203,15 +210,17 @@ impl Ui {
         let exit = exit_of(error);
         let text = format!("{error:#}");
         if let Some(github) = &self.github {
+            // Else the error would be folded away with the step that failed.
+            self.line(github.end_group());
             self.line(&github.error(&text));
         }
         let text: Vec<_> = text.lines().map(sanitise).collect();
         self.line(&format!("{} {}", self.style.red("error:"), text.join("\n")));
         if let Some(hint) = hint_of(error) {
             self.line("");
-            self.line(&format!("{} {hint}", self.style.bold("hint:")));
+            self.line(&format!("{} {}", self.style.bold("hint:"), sanitise(hint)));
         }
-        if self.format == Format::Json {
+        if self.format == Format::Json && !self.reported.load(Ordering::Relaxed) {
             let report = serde_json::json!({
                 "error": format!("{error:#}"), "hint": hint_of(error), "exit-code": exit.code(),
             });
