@@ -135,7 +135,7 @@ impl fmt::Display for Step {
             Self::Build(build) => write!(f, "{build}"),
             Self::Settle { services, if_busy, deadline } => {
                 let then = match if_busy {
-                    IfBusy::Wait => format!("wait for it for up to {}", format_duration(*deadline)),
+                    IfBusy::Wait => format!("wait up to {} for it", format_duration(*deadline)),
                     IfBusy::Supersede => "take its place".to_owned(),
                     IfBusy::Abort => "stop here".to_owned(),
                 };
@@ -264,9 +264,9 @@ mod tests {
         assert_eq!(
             texts(1, false),
             [
-                "if another deployment of s is under way, wait for it",
+                "if another deployment of s is under way, wait up to 15m for it",
                 "update c/s to r.example/app@(digest of the build), environment A, secrets B",
-                "watch s for up to 15 min",
+                "watch s for up to 15m",
                 "check that the tasks of s run that image",
                 "check that http://h/health answers 200",
             ]

@@ -92,6 +92,15 @@ fn a_failure_is_json_where_json_was_asked_for() {
 }
 
 #[test]
+fn a_reader_that_went_away_changes_no_exit_code() {
+    let mut project = Project::new(NOWHERE);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run_unread(&["build", "--dry-run"]).code(0);
+    project.run_unread(&["completions", "bash"]).code(0);
+    project.run_unread(&["doctor", "--env", "test"]).code(3);
+}
+
+#[test]
 fn secrets_do_not_become_build_arguments_and_env_files_do_not_leak() {
     let config = format!("{MINIMAL}args = {{ API_TOKEN = \"hunter2\" }}\n");
     let run = Project::new(&config).run(&["build"]).code(2).says("args.API_TOKEN");

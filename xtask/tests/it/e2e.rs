@@ -115,7 +115,13 @@ fn failing_container(copy: &Copy) {
         "Dockerfile",
         "\nCMD [\"python3\", \"-c\", \"raise SystemExit('planted failure')\"]\n",
     );
-    copy.run(&["deploy"]).code(6).says("planted failure").prints("rolled-back");
+    let run = copy.run(&["deploy", "--format", "json"]).code(6).says("planted failure");
+    let report = run.json();
+    assert_eq!(
+        (report["verdict"].as_str(), report["exit-code"].as_u64()),
+        (Some("rolled-back"), Some(6))
+    );
+    assert!(report["error"].as_str().is_some(), "{report}");
     assert_eq!(copy.digest(), before, "the earlier revision serves");
     assert_eq!(http::get(&copy.url("/health")).status, 200);
     copy.write("Dockerfile", &dockerfile);

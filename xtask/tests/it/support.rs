@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -115,6 +115,16 @@ esac"#,
     pub fn calls(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Runs `xtask` in it, for a reader of standard output that has gone away.
+    pub fn run_unread(&self, args: &[&str]) -> Run {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(args).current_dir(self.dir.path()).env_clear().envs(&self.env);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        Run::new(args, child.wait_with_output().unwrap())
     }
 
     /// Runs `xtask` in it.
