@@ -69,6 +69,7 @@ impl fmt::Display for RecordKind {
 
 /// One record of a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct CacheRecord {
     /// BuildKit's id of it.
     pub id: String,
@@ -141,6 +142,7 @@ impl CacheRecord {
 
 /// The records of one builder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct BuilderCache {
     /// All records, the largest first.
     pub records: Vec<CacheRecord>,
