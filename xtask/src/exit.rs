@@ -95,6 +95,19 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Several failures as one, each with what to do about it. It ends with the exit code of
+    /// the first.
+    pub fn several(heading: &str, failures: &[anyhow::Error]) -> Self {
+        let mut text = heading.to_owned();
+        for failure in failures {
+            text.push_str(&format!("\n  - {failure:#}"));
+            if let Some(hint) = hint_of(failure) {
+                text.push_str(&format!("\n    {hint}"));
+            }
+        }
+        Self::new(failures.first().map_or(Exit::Unexpected, exit_of), text)
+    }
 }
 
 impl fmt::Display for Failure {

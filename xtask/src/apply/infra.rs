@@ -11,15 +11,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::remember;
 use crate::aws::{Aws, cfn, explain, wire};
 use crate::config::{Environment, Stack};
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::interrupt;
+use crate::interrupt::{self, remember};
 use crate::observe::stack::{configured, services, template};
 use crate::plan::infra::{self, Ended, ImageValue, Kind, StackPlan};
 use crate::ui::Ui;
+
+/// How long the events of a stack that changes may stay unreadable.
+const BLIND: Duration = Duration::from_secs(5 * 60);
 
 /// A change of the stack that CloudFormation has worked out and not made.
 pub struct Proposal {
@@ -139,52 +141,132 @@ pub async fn execute(
     proposal: Proposal,
 ) -> Result<()> {
     let Some(change_set) = proposal.change_set else { return Ok(()) };
-    let (stack, plan) = (&change_set.stack, &proposal.plan);
-    let start = Instant::now();
+    let (name, plan) = (&environment.name, &proposal.plan);
+    let mut seen = begin(ui, aws, name, plan, &change_set).await?;
+    remember(format!("CloudFormation goes on with the stack {}: {}", plan.stack, how_far(name)));
+    match follow(ui, aws, name, &plan.stack, &mut seen).await? {
+        (Ended::Well, _) => Ok(()),
+        (ended, first_failed) => {
+            Err(failed(plan, ended, first_failed.as_ref(), environment).into())
+        }
+    }
+}
+
+/// Where to see what CloudFormation does when nobody watches it here any more.
+fn how_far(environment: &str) -> String {
+    format!(
+        "its events show how far it is, and `cargo xtask infra diff --env {environment}` what is \
+         left to do"
+    )
+}
+
+/// Has CloudFormation begin, and returns the events that were there before. If it does not
+/// begin, the change set goes again.
+async fn begin(
+    ui: &Ui,
+    aws: &Aws,
+    environment: &str,
+    plan: &StackPlan,
+    change_set: &ChangeSetRef,
+) -> Result<HashSet<String>> {
     let mut seen = HashSet::new();
-    cfn::new_events(aws, stack, &mut seen).await?;
-    let parameters = [("StackName", stack.as_str()), ("ChangeSetName", &change_set.name)];
-    cfn::call(aws, "ExecuteChangeSet", &parameters).await.map_err(|error| refused(plan, &error))?;
-    interrupt::keep();
-    remember(format!(
-        "CloudFormation goes on with the stack {stack}: its events show how far it is, and \
-         `cargo xtask infra diff --env {}` what is left to do",
-        environment.name
-    ));
-    let mut first_failed: Option<cfn::StackEvent> = None;
-    let ended = loop {
-        let mut last = None;
-        let events = cfn::new_events(aws, stack, &mut seen).await?;
-        for (index, event) in events.iter().enumerate() {
-            let of_stack = event.kind == "AWS::CloudFormation::Stack" && event.resource == *stack;
-            let reason = if event.reason.is_empty() { "" } else { ": " };
-            let (resource, status) = (&event.resource, &event.status);
-            let text = format!("{resource}  {status}{reason}{}", event.reason);
-            let outdated = events[index + 1..].iter().any(|later| later.resource == *resource);
-            if outdated && status.ends_with("_IN_PROGRESS") {
-                ui.emit(&Event::Detail { text });
-            } else {
-                ui.emit(&Event::Note { text });
-            }
-            if of_stack {
-                last = infra::ended(&event.status).or(last);
-            } else if event.status.ends_with("_FAILED")
-                // What CloudFormation stops because something else failed.
-                && !event.reason.contains("cancelled")
-                && first_failed.is_none()
-            {
-                first_failed = Some(event.clone());
+    let error = match cfn::new_events(aws, &plan.stack, &mut seen).await {
+        Err(error) => error,
+        Ok(_) => {
+            // From here on it may have begun: an interruption must not delete what it works on.
+            interrupt::keep();
+            let told = format!("CloudFormation was told to change the stack {}", plan.stack);
+            let how_far = how_far(environment);
+            remember(format!("{told}: {how_far}"));
+            let parameters =
+                [("StackName", plan.stack.as_str()), ("ChangeSetName", &change_set.name)];
+            match cfn::call(aws, "ExecuteChangeSet", &parameters).await {
+                Ok(_) => return Ok(seen),
+                Err(error) if error.as_service_error().is_none() => {
+                    return Err(explain("cloudformation:ExecuteChangeSet", &error)
+                        .context(format!("{told}, and its answer was lost: {how_far}")));
+                }
+                Err(error) => refused("ExecuteChangeSet", plan, &error),
             }
         }
-        if let Some(ended) = last {
-            break ended;
+    };
+    if let Err(left) = delete(aws, change_set).await {
+        ui.emit(&Event::Warning {
+            text: format!("the change set {} is left: {left:#}", change_set.name),
+            hint: Some(format!("delete it in the stack {}; it does nothing", plan.stack)),
+        });
+    }
+    Err(error)
+}
+
+/// Shows the stack's events until it has ended; returns how, and what failed first. Events that
+/// can not be read are asked for again: CloudFormation does not stop because nobody is looking.
+async fn follow(
+    ui: &Ui,
+    aws: &Aws,
+    environment: &str,
+    stack: &str,
+    seen: &mut HashSet<String>,
+) -> Result<(Ended, Option<cfn::StackEvent>)> {
+    let start = Instant::now();
+    let mut unreadable_since = None;
+    let mut first_failed = None;
+    loop {
+        match cfn::new_events(aws, stack, seen).await {
+            Ok(events) => {
+                unreadable_since = None;
+                if let Some(ended) = show(ui, stack, &events, &mut first_failed) {
+                    return Ok((ended, first_failed));
+                }
+            }
+            Err(error) if unreadable_since.is_none() => {
+                unreadable_since = Some(Instant::now());
+                let text = format!("the events of {stack} can not be read: {error:#}");
+                let hint = "CloudFormation goes on; trying again".to_owned();
+                ui.emit(&Event::Warning { text, hint: Some(hint) });
+            }
+            Err(error) if unreadable_since.is_some_and(|since| since.elapsed() > BLIND) => {
+                let how_far = how_far(environment);
+                return Err(error.context(format!(
+                    "CloudFormation goes on with the stack {stack}, unseen: {how_far}"
+                )));
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(pause(start.elapsed())).await;
-    };
-    if ended != Ended::Well {
-        return Err(failed(plan, ended, first_failed.as_ref(), environment).into());
     }
-    Ok(())
+}
+
+/// Shows events, oldest first; returns how the stack ended, if it has.
+fn show(
+    ui: &Ui,
+    stack: &str,
+    events: &[cfn::StackEvent],
+    first_failed: &mut Option<cfn::StackEvent>,
+) -> Option<Ended> {
+    let mut last = None;
+    for (index, event) in events.iter().enumerate() {
+        let of_stack = event.kind == "AWS::CloudFormation::Stack" && event.resource == stack;
+        let reason = if event.reason.is_empty() { "" } else { ": " };
+        let (resource, status) = (&event.resource, &event.status);
+        let text = format!("{resource}  {status}{reason}{}", event.reason);
+        let outdated = events[index + 1..].iter().any(|later| later.resource == *resource);
+        if outdated && status.ends_with("_IN_PROGRESS") {
+            ui.emit(&Event::Detail { text });
+        } else {
+            ui.emit(&Event::Note { text });
+        }
+        if of_stack {
+            last = infra::ended(&event.status).or(last);
+        } else if event.status.ends_with("_FAILED")
+            // What CloudFormation stops because something else failed.
+            && !event.reason.contains("cancelled")
+            && first_failed.is_none()
+        {
+            *first_failed = Some(event.clone());
+        }
+    }
+    last
 }
 
 /// The emulator is through within seconds, AWS within minutes.
@@ -274,7 +356,7 @@ async fn work_out(
     fields.extend(infra::parameters(stack.values()?, image));
     wire::query(&aws.config, "CreateChangeSet", &fields)
         .await
-        .map_err(|error| refused(plan, &error))?;
+        .map_err(|error| refused("CreateChangeSet", plan, &error))?;
     let start = Instant::now();
     loop {
         let found = cfn::change_set(aws, &made.stack, &made.name).await?;
@@ -302,15 +384,24 @@ fn no_changes(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
 }
 
-fn refused(plan: &StackPlan, error: &wire::CallError) -> anyhow::Error {
+/// Why CloudFormation did not do what this operation asks for.
+fn refused(operation: &str, plan: &StackPlan, error: &wire::CallError) -> anyhow::Error {
     let code = error.as_service_error().and_then(|error| error.code());
-    if !matches!(code, Some("ValidationError" | "InsufficientCapabilitiesException")) {
-        return explain("cloudformation:CreateChangeSet", error);
-    }
     let said = error.as_service_error().and_then(|error| error.message()).unwrap_or_default();
-    Failure::new(Exit::Usage, format!("CloudFormation refuses {}: {said}", plan.template))
-        .hint("mend the template or [env.NAME.infra.parameters] in xtask.toml")
-        .into()
+    let (exit, what, hint) = match (operation, code) {
+        ("CreateChangeSet", Some("ValidationError" | "InsufficientCapabilitiesException")) => (
+            Exit::Usage,
+            &plan.template,
+            "mend the template or [env.NAME.infra.parameters] in xtask.toml",
+        ),
+        ("ExecuteChangeSet", Some("ValidationError" | "InvalidChangeSetStatus")) => (
+            Exit::Prerequisite,
+            &plan.stack,
+            "somebody else may be changing the stack: run this again when that has ended",
+        ),
+        _ => return explain(&format!("cloudformation:{operation}"), error),
+    };
+    Failure::new(exit, format!("CloudFormation refuses {what}: {said}")).hint(hint).into()
 }
 
 /// Deletes a change set, and the empty stack that it came with.
@@ -355,7 +446,83 @@ fn unique_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::aws::stand_in::StandIn;
+
+    const NEW: &str = "<R><DescribeStacksResult><Stacks><member><StackStatus>REVIEW_IN_PROGRESS\
+        </StackStatus></member></Stacks></DescribeStacksResult></R>";
+    const DENIED: &str = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not allowed\
+        </Message></Error></ErrorResponse>";
+
+    fn events(of_stack: &[&str]) -> Value {
+        let member = |(id, status): (usize, &&str)| {
+            format!(
+                "<member><EventId>{id}</EventId><LogicalResourceId>app</LogicalResourceId>\
+                 <ResourceType>AWS::CloudFormation::Stack</ResourceType>\
+                 <ResourceStatus>{status}</ResourceStatus></member>"
+            )
+        };
+        let members: String = of_stack.iter().enumerate().rev().map(member).collect();
+        let list = format!("<StackEvents>{members}</StackEvents>");
+        json!(format!("<R><DescribeStackEventsResult>{list}</DescribeStackEventsResult></R>"))
+    }
+
+    fn plan() -> StackPlan {
+        StackPlan {
+            stack: "app".into(),
+            kind: Kind::Create,
+            template: "stack.yaml".into(),
+            image_parameter: None,
+            image: ImageValue::Default,
+            changes: Vec::new(),
+        }
+    }
+
+    fn run<T>(stand_in: &StandIn, act: impl AsyncFnOnce(Aws) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { act(stand_in.aws().await).await })
+    }
+
+    #[test]
+    fn what_may_not_be_executed_leaves_neither_change_set_nor_empty_stack() {
+        let stand_in = StandIn::start(|operation: &str, _: &Value, _| match operation {
+            "ExecuteChangeSet" => (403, json!(DENIED)),
+            "DescribeStackEvents" => (200, events(&["REVIEW_IN_PROGRESS"])),
+            "DescribeStacks" => (200, json!(NEW)),
+            _ => (200, json!("<R/>")),
+        });
+        let made = ChangeSetRef { stack: "app".into(), name: "x-1".into(), stack_existed: false };
+        let error = run(&stand_in, async |aws: Aws| {
+            begin(&Ui::silent(), &aws, "test", &plan(), &made).await.unwrap_err()
+        });
+        assert!(error.to_string().starts_with("cloudformation:ExecuteChangeSet: "), "{error}");
+        let hint = crate::exit::hint_of(&error).unwrap();
+        assert!(hint.contains("`cloudformation:ExecuteChangeSet`"), "{hint}");
+        for operation in ["DeleteChangeSet", "DeleteStack"] {
+            let calls = stand_in.calls(operation);
+            assert_eq!(calls.len(), 1, "{operation}");
+            assert!(calls[0].as_str().unwrap().contains("StackName=app"), "{calls:?}");
+        }
+    }
+
+    #[test]
+    fn events_that_can_not_be_read_once_do_not_end_the_watch() {
+        let stand_in = StandIn::start(|operation: &str, _: &Value, before| {
+            assert_eq!(operation, "DescribeStackEvents");
+            match before {
+                0 => (403, json!(DENIED)),
+                _ => (200, events(&["CREATE_IN_PROGRESS", "CREATE_COMPLETE"])),
+            }
+        });
+        let (ended, first) = run(&stand_in, async |aws: Aws| {
+            follow(&Ui::silent(), &aws, "test", "app", &mut HashSet::new()).await.unwrap()
+        });
+        assert_eq!(ended, Ended::Well);
+        assert!(first.is_none());
+        assert_eq!(stand_in.calls("DescribeStackEvents").len(), 2);
+    }
 
     #[test]
     fn both_texts_for_no_changes_are_known() {

@@ -62,6 +62,7 @@ pub struct Deleted {
 
 /// An image that could not be deleted.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Failed {
     /// Which.
     pub digest: Digest,

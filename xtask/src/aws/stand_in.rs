@@ -22,7 +22,8 @@ pub(crate) struct StandIn {
 
 impl StandIn {
     /// Starts one. `answer` gets the operation, the request and how many of that operation
-    /// came before it; it gives the status and the body.
+    /// came before it; it gives the status and the body. In the Query protocol the request is
+    /// a string, the form, and so is the body, the XML.
     pub(crate) fn start<F>(answer: F) -> Self
     where
         F: Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static,
@@ -82,22 +83,29 @@ where
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    let (status, text) = if target.is_empty() {
-        // Only STS speaks XML.
+    let form = target.is_empty().then(|| String::from_utf8(body.clone()).unwrap());
+    let action = form.as_deref().and_then(|form| form.strip_prefix("Action=")?.split('&').next());
+    let operation = action.unwrap_or(&target).to_owned();
+    let (status, text) = if operation == "GetCallerIdentity" {
         let identity = format!(
             "<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
         );
         (200, format!("<GetCallerIdentityResponse>{identity}</GetCallerIdentityResponse>"))
     } else {
-        let request: Value = serde_json::from_slice(&body).unwrap();
+        let request = match form {
+            Some(form) => Value::String(form),
+            None => serde_json::from_slice(&body).unwrap(),
+        };
         let before = {
             let mut calls = seen.lock().unwrap();
-            let before = calls.iter().filter(|(name, _)| *name == target).count();
-            calls.push((target.clone(), request.clone()));
+            let before = calls.iter().filter(|(name, _)| *name == operation).count();
+            calls.push((operation.clone(), request.clone()));
             before
         };
-        let (status, body) = answer(&target, &request, before);
-        (status, body.to_string())
+        match answer(&operation, &request, before) {
+            (status, Value::String(xml)) => (status, xml),
+            (status, body) => (status, body.to_string()),
+        }
     };
     let head = format!(
         "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\

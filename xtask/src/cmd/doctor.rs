@@ -11,6 +11,7 @@ use crate::ui::Ui;
 
 /// One check, as it is reported.
 #[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct Finding<'a> {
     what: &'a str,
     ok: bool,

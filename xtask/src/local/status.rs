@@ -11,6 +11,7 @@ use crate::plan::infra::{Ended, ended};
 
 /// What runs.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// Whether everything does.
     pub up: bool,
@@ -31,6 +32,7 @@ pub struct Status {
 
 /// The emulator.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Emulator {
     /// Whether it answers.
     pub running: bool,
@@ -44,6 +46,7 @@ pub struct Emulator {
 
 /// A companion.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Companion {
     /// Its name.
     pub name: String,
@@ -177,7 +180,7 @@ mod tests {
             "emulator    down\nstorage     up, process 7\nbase image  missing\nstack       missing\nhealth      http://h\n"
         );
         let json = serde_json::to_value(&status).unwrap();
-        assert!(json["health_url"].is_string() && json["try"].is_string(), "{json}");
+        assert!(json["health-url"].is_string() && json["try"].is_string(), "{json}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{Place, base_image, lock, ministack, process, secret};
 use crate::apply::infra::{execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::event::Event;
+use crate::exit::Failure;
 use crate::interrupt::remember;
 use crate::observe::engine::{engine, first_local_image};
 use crate::observe::preflight::{Check, well};
@@ -39,15 +40,21 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
         async { up.track(&steps, Track::Emulator, &mut BTreeMap::new()).await },
         async { up.track(&steps, Track::Image, &mut BTreeMap::new()).await }
     );
-    let found = |result: Result<()>| result.map(|()| String::new());
-    well(
-        ui,
-        vec![
-            Check { what: "emulator", found: found(emulator) },
-            Check { what: "base image", found: found(image) },
-        ],
-    )?;
+    both(emulator, image)?;
     up.track(&steps, Track::Then, &mut values).await
+}
+
+/// Both ends, or what failed of them.
+fn both(emulator: Result<()>, image: Result<()>) -> Result<()> {
+    match (emulator, image) {
+        (Err(emulator), Err(image)) => {
+            let heading = "the emulator does not run, and there is no base image";
+            Err(Failure::several(heading, &[emulator, image])
+                .hint("what was started goes on; `cargo xtask local up` goes on from there")
+                .into())
+        }
+        (emulator, image) => emulator.and(image),
+    }
 }
 
 async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Concrete>)> {
@@ -189,5 +196,28 @@ impl Up<'_> {
                 Ok(format!("{name} {what} on {}, process {pid}", companion.listens))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::{Exit, exit_of, hint_of};
+
+    #[test]
+    fn both_failures_are_told_and_not_that_nothing_was_changed() {
+        let failed = |text: &str| -> Result<()> {
+            Err(Failure::new(Exit::Prerequisite, text).hint(format!("mend {text}")).into())
+        };
+        let error = both(failed("a"), failed("b")).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Prerequisite);
+        assert_eq!(
+            error.to_string(),
+            "the emulator does not run, and there is no base image\n  - a\n    mend a\n  - b\n    mend b"
+        );
+        assert!(hint_of(&error).unwrap().starts_with("what was started goes on"));
+        assert_eq!(both(Ok(()), failed("b")).unwrap_err().to_string(), "b");
+        assert_eq!(both(failed("a"), Ok(())).unwrap_err().to_string(), "a");
+        both(Ok(()), Ok(())).unwrap();
     }
 }

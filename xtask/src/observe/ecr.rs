@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failure};
 
 /// The repository, when it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct RepositoryFacts {
     /// Its name.
     pub name: String,
@@ -64,6 +65,7 @@ pub async fn lifecycle_policy(aws: &Aws, name: &str) -> Result<Option<String>> {
 
 /// An image in the repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ImageFacts {
     /// Its digest: of the index, when it is one.
     pub digest: String,

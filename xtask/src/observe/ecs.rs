@@ -11,6 +11,7 @@ use crate::exit::{Exit, Failure};
 
 /// A service as it is now.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ServiceFacts {
     /// Its name.
     pub name: String,
@@ -60,6 +61,7 @@ pub fn container_of<'a>(task_definition: &'a Value, name: &str) -> Option<&'a Va
 
 /// A deployment that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct InFlight {
     /// Its id.
     pub id: String,

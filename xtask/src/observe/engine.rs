@@ -10,6 +10,7 @@ use crate::proc::{Env, captured};
 
 /// What builds, and what it can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Engine {
     /// The Docker Engine's version.
     pub version: String,
@@ -94,6 +95,7 @@ fn no_engine(reason: &str) -> Failure {
 
 /// The builder that the configuration asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct BuilderFacts {
     /// The name to pass with `--builder`.
     pub name: String,

@@ -10,6 +10,7 @@ use crate::proc::{Env, captured};
 
 /// The state of the work tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Git {
     /// The commit's full hash.
     pub commit: String,

@@ -14,7 +14,7 @@ use super::stack;
 use crate::aws::{self, Aws};
 use crate::config::{Arg, Config, Environment, HealthUrl};
 use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of, hint_of};
+use crate::exit::{Exit, Failure};
 use crate::plan::deploy::HealthCheck;
 use crate::ui::Ui;
 
@@ -187,7 +187,8 @@ pub async fn health(aws: &Aws, environment: &Environment) -> Result<Option<Healt
     Ok(Some(HealthCheck { url, headers: health.headers.clone(), timeout: health.timeout }))
 }
 
-/// Everything that is wrong, as one failure; what is well is told with `-v`.
+/// Everything that is wrong before anything is changed, as one failure; what is well is told
+/// with `-v`.
 ///
 /// # Errors
 /// When anything is wrong: with the exit code of the first finding.
@@ -202,20 +203,15 @@ pub fn well(ui: &Ui, checks: Vec<Check>) -> Result<()> {
     if wrong.len() <= 1 {
         return wrong.pop().map_or(Ok(()), Err);
     }
-    let mut text = format!("{} things are missing, and nothing was changed", wrong.len());
-    for error in &wrong {
-        text.push_str(&format!("\n  - {error:#}"));
-        if let Some(hint) = hint_of(error) {
-            text.push_str(&format!("\n    {hint}"));
-        }
-    }
-    let exit = wrong.first().map_or(Exit::Unexpected, exit_of);
-    Err(Failure::new(exit, text).hint("`cargo xtask doctor` shows every check").into())
+    let heading = format!("{} things are missing, and nothing was changed", wrong.len());
+    let failure = Failure::several(&heading, &wrong);
+    Err(failure.hint("`cargo xtask doctor` shows every check").into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::exit_of;
 
     #[test]
     fn everything_wrong_is_told_at_once() {

@@ -65,7 +65,7 @@ async fn of_cluster(cluster: Cluster, keep: Prune) -> Result<Vec<Use>> {
             "what the cluster `{}` of [env.{}] runs could not be read: {error:#}",
             cluster.name, cluster.environment
         );
-        let hint = hint_of(&error).unwrap_or("run it again with -vv to see every call").to_owned();
+        let hint = hint_of(&error).unwrap_or("run it again in a minute").to_owned();
         let hint = format!(
             "{hint}; a cluster that is gone for good is taken out with [env.{}]",
             cluster.environment

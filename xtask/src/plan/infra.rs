@@ -17,6 +17,7 @@ pub const TEMPLATE_LIMIT: usize = 51_200;
 
 /// One change of a change set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Change {
     /// `Add`, `Modify`, `Remove`, …
     pub action: String,
@@ -41,7 +42,7 @@ impl fmt::Display for Change {
 
 /// Whether there is a stack already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// There is none.
     Create,

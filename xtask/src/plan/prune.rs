@@ -1,7 +1,6 @@
 //! What `prune` is going to do: the command for the builder, the digests for the registry.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -11,7 +10,7 @@ use crate::registry::builder_cache::BuilderCache;
 use crate::registry::builder_prune::{BuilderPrune, preview, prune_args};
 use crate::registry::glob::Glob;
 use crate::registry::plan::PrunePlan;
-use crate::registry::policy::{Caches, Images, Policy, Untagged};
+use crate::registry::policy::{Caches, Images, Policy};
 use crate::units::format_size;
 
 /// One step.
@@ -127,12 +126,13 @@ pub fn policy(keep: &Prune, cache_tag: &str, of_images: bool) -> Policy {
         "" => Caches::Keep,
         tag => Caches::DeleteTags(vec![Glob::new(tag)]),
     };
-    let keep_younger_than: Duration = keep.keep_untagged;
-    Policy { images, caches, untagged: Untagged::Delete { keep_younger_than } }
+    Policy { images, caches, keep_untagged: keep.keep_untagged }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::registry::builder_cache::parse_buildctl;
 
@@ -160,9 +160,9 @@ mod tests {
             tagged: None,
             keep_untagged: Duration::from_secs(60),
         };
-        let untagged = Untagged::Delete { keep_younger_than: Duration::from_secs(60) };
         let caches = Caches::DeleteTags(vec![Glob::new("buildcache")]);
-        let plain = Policy { images: Images::Keep, caches: caches.clone(), untagged };
+        let keep_untagged = Duration::from_secs(60);
+        let plain = Policy { images: Images::Keep, caches, keep_untagged };
         assert_eq!(policy(&keep, "buildcache", true), plain);
         assert_eq!(policy(&keep, "", true).caches, Caches::Keep);
         keep.tagged = Some(KeepTagged { last: 3, younger_than: None, tags: vec!["v*".into()] });

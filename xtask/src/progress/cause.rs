@@ -12,7 +12,7 @@ use super::{build::BuildState, event::StepRef, name::VertexKind, vertex::Vertex}
 
 /// Why a step was run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "cause", rename_all = "snake_case")]
+#[serde(tag = "cause", rename_all = "kebab-case")]
 pub(crate) enum Cause {
     /// Something that it builds on was run.
     StepRan { step: StepRef },

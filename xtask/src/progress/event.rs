@@ -6,7 +6,7 @@ use super::{name::StepName, time::Timestamp};
 
 /// Something that happened. Texts in it are sanitised; moments are the builder's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum ProgressEvent {
     /// A step of a stage began, or was found in the cache.
     StepStarted { at: Timestamp, step: StepRef },
@@ -39,6 +39,7 @@ pub(crate) enum ProgressEvent {
 
 /// Which step of the Dockerfile something is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct StepRef {
     /// The platform, if several are built.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +101,7 @@ pub(crate) fn stage_label(platform: Option<&str>, stage: &str) -> String {
 
 /// Where a command wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum LogStream {
     /// Standard output.
     Stdout,
@@ -110,6 +111,7 @@ pub(crate) enum LogStream {
 
 /// A finding of the Dockerfile checks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct BuildWarning {
     /// What is wrong, in one line, with the rule's name in front.
     pub(crate) message: String,
@@ -125,6 +127,7 @@ pub(crate) struct BuildWarning {
 
 /// Bytes on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Transfer {
     /// Which way.
     pub(crate) kind: TransferKind,
@@ -142,7 +145,7 @@ pub(crate) struct Transfer {
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum TransferKind {
     /// The Dockerfile and its ignore file, to the builder.
     Definition,
@@ -158,7 +161,7 @@ pub(crate) enum TransferKind {
 
 /// What there is around the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Phase {
     /// The Dockerfile and its ignore file are read.
     Definition,

@@ -6,6 +6,7 @@ use super::text::sanitise;
 
 /// The failing lines of a Dockerfile with some around them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Excerpt {
     /// The file, as it was given to buildx.
     pub(crate) file: String,
@@ -17,6 +18,7 @@ pub(crate) struct Excerpt {
 
 /// One line of an [`Excerpt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct ExcerptLine {
     /// Its number, from 1.
     pub(crate) number: usize,

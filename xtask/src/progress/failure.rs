@@ -14,6 +14,7 @@ use super::{
 
 /// What to tell about a failed build.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Failure {
     /// Where it failed.
     pub(crate) phase: FailedPhase,
@@ -31,7 +32,7 @@ pub(crate) struct Failure {
 
 /// In which phase a build failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum FailedPhase {
     /// The Dockerfile, its context or one of its steps.
     Build,

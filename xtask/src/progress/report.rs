@@ -11,6 +11,7 @@ use super::{
 
 /// A build, summed up. All texts are sanitised. Times are seconds, to the millisecond.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct BuildReport {
     /// How it ended.
     pub(crate) outcome: Outcome,
@@ -56,7 +57,7 @@ pub(crate) struct BuildReport {
 
 /// How a build ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {
     /// It has not ended.
     Running,
@@ -70,6 +71,7 @@ pub(crate) enum Outcome {
 
 /// A stage of the Dockerfile (on one platform).
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct StageReport {
     /// The platform, if several are built.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +99,7 @@ impl StageReport {
 
 /// The first step of a stage that was run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct FirstRun {
     /// The step.
     pub(crate) step: StepRef,
@@ -107,6 +110,7 @@ pub(crate) struct FirstRun {
 
 /// A step of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct StepReport {
     /// Which one.
     #[serde(flatten)]
@@ -127,7 +131,7 @@ pub(crate) struct StepReport {
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum StepState {
     /// It was not needed, or its turn never came.
     Pending,
@@ -147,6 +151,7 @@ pub(crate) enum StepState {
 
 /// Something around the steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct PhaseReport {
     /// Which phase.
     pub(crate) phase: Phase,
@@ -162,6 +167,7 @@ pub(crate) struct PhaseReport {
 
 /// A cache that was to be read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct CacheImport {
     /// Where.
     pub(crate) reference: String,
@@ -173,6 +179,7 @@ pub(crate) struct CacheImport {
 
 /// A part of the critical path.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct PathEntry {
     /// The step or phase.
     pub(crate) label: String,

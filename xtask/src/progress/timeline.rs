@@ -45,7 +45,7 @@ fn step_slices(step: &StepReport) -> Vec<Slice> {
     let args = json!({
         "state": step.state,
         "critical": step.critical,
-        "pulled_bytes": step.pulled_bytes,
+        "pulled-bytes": step.pulled_bytes,
         "error": step.error,
     });
     let slice = |&(start, end): &(f64, f64)| Slice {

@@ -69,6 +69,7 @@ impl fmt::Display for RecordKind {
 
 /// One record of a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct CacheRecord {
     /// BuildKit's id of it.
     pub id: String,
@@ -112,35 +113,11 @@ impl CacheRecord {
         // BuildKit puts the frontend's namespace, "/" by default, in front.
         Some(id.strip_prefix('/').map(str::to_owned).unwrap_or(id))
     }
-
-    /// For a cache mount, the directory in which a step sees it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "shown once du tells cache mounts by their target")
-    )]
-    #[must_use]
-    pub(crate) fn mount_target(&self) -> Option<&str> {
-        let rest = self.description.strip_prefix("cached mount ")?;
-        rest.split_once(" from exec ").map(|(target, _)| target)
-    }
-
-    /// The stage of the Dockerfile, where the description tells it: that of
-    /// `COPY`, `ADD` and `WORKDIR` does, that of `RUN` does not.
-    #[cfg_attr(not(test), expect(dead_code, reason = "shown once du tells layers by their stage"))]
-    #[must_use]
-    pub(crate) fn stage(&self) -> Option<&str> {
-        let (inside, _) = self.description.strip_prefix('[')?.split_once("] ")?;
-        let mut words = inside.split_whitespace().rev();
-        let (step, of) = words.next()?.split_once('/')?;
-        let numbers = [step, of].iter().all(|n| n.parse::<u32>().is_ok());
-        let name = words.next().filter(|_| numbers)?;
-        // Before it, or alone, may stand the platform: `linux/arm64 runtime 1/4`.
-        (!name.contains('/')).then_some(name)
-    }
 }
 
 /// The records of one builder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct BuilderCache {
     /// All records, the largest first.
     pub records: Vec<CacheRecord>,

@@ -40,6 +40,7 @@ impl fmt::Display for UserKind {
 
 /// One user of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct User {
     /// What it is.
     pub kind: UserKind,
@@ -66,6 +67,7 @@ pub(crate) struct Use {
 
 /// A use that names nothing that is in the repository (any more).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct MissingUse {
     /// The reference as it was written.
     pub image: String,
@@ -75,6 +77,7 @@ pub(crate) struct MissingUse {
 
 /// The images of one repository that are in use, and by whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct InUse {
     /// Users by digest, each user once, in order.
     pub by: BTreeMap<Digest, Vec<User>>,

@@ -109,6 +109,7 @@ impl Error for LifecycleError {}
 
 /// One image that a policy would take away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Expiry {
     /// Which.
     pub digest: Digest,

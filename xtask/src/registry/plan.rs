@@ -123,8 +123,6 @@ pub(crate) enum Reason {
     TagPattern(String),
     /// The policy keeps this cache.
     Cache,
-    /// The policy keeps untagged images.
-    Untagged,
     /// Its manifest could not be read, so what it belongs to is not known.
     Unread(Option<String>),
     /// An index that stays lists it.
@@ -149,7 +147,6 @@ impl fmt::Display for Reason {
             }
             Self::TagPattern(pattern) => write!(f, "a tag matches {pattern}"),
             Self::Cache => f.write_str("cache that the policy keeps"),
-            Self::Untagged => f.write_str("untagged images are kept"),
             Self::Unread(Some(why)) => write!(f, "its manifest could not be read: {why}"),
             Self::Unread(None) => f.write_str("its manifest could not be read"),
             Self::ChildOf(digest) => write!(f, "belongs to {}", digest.short()),

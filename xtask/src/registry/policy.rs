@@ -11,8 +11,9 @@ pub(crate) struct Policy {
     pub images: Images,
     /// BuildKit caches that have a tag. Caches that lost theirs are untagged images.
     pub caches: Caches,
-    /// Images without a tag that no image points to.
-    pub untagged: Untagged,
+    /// Images without a tag that nothing uses or points to go, but not before this time after
+    /// their push: somebody may be in the middle of pushing an index, whose children come first.
+    pub keep_untagged: Duration,
 }
 
 /// What becomes of tagged images that nothing uses.
@@ -36,40 +37,20 @@ pub(crate) enum Images {
 pub(crate) enum Caches {
     /// All are kept.
     Keep,
-    /// All go.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for repositories that hold nothing but caches")
-    )]
-    Delete,
     /// Those go whose tags all match one of these; the tags of branches that
     /// are gone, for instance.
     DeleteTags(Vec<Glob>),
-}
-
-/// What becomes of untagged images that nothing uses or points to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Untagged {
-    /// All are kept.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no command keeps them all yet"))]
-    Keep,
-    /// They go, but not before this time after their push: somebody may be in
-    /// the middle of pushing an index, whose children come first.
-    Delete {
-        /// Time after the push during which an untagged image is left alone.
-        keep_younger_than: Duration,
-    },
 }
 
 impl Policy {
     /// Caches and untagged images go, tagged images stay.
     #[cfg(test)]
     #[must_use]
-    pub(crate) fn caches_and_untagged(keep_younger_than: Duration) -> Self {
+    pub(crate) fn caches_and_untagged(keep_untagged: Duration) -> Self {
         Self {
             images: Images::Keep,
-            caches: Caches::Delete,
-            untagged: Untagged::Delete { keep_younger_than },
+            caches: Caches::DeleteTags(vec![Glob::new("*")]),
+            keep_untagged,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::glob::Glob;
 use super::graph::companion_tag;
 use super::in_use::{InUse, Use, User, UserKind};
 use super::plan::{PrunePlan, plan};
-use super::policy::{Caches, Images, Policy, Untagged};
+use super::policy::{Caches, Images, Policy};
 use super::recheck::recheck;
 use super::repository::{Image, Repository};
 
@@ -149,17 +149,13 @@ fn policy() -> impl Strategy<Value = Policy> {
     ];
     let caches = prop_oneof![
         Just(Caches::Keep),
-        Just(Caches::Delete),
+        Just(Caches::DeleteTags(vec![Glob::new("*")])),
         vec(glob(), 0..2).prop_map(Caches::DeleteTags)
     ];
-    let untagged = prop_oneof![
-        1 => Just(Untagged::Keep),
-        3 => hours().prop_map(|keep_younger_than| Untagged::Delete { keep_younger_than })
-    ];
-    (images, caches, untagged).prop_map(|(images, caches, untagged)| Policy {
+    (images, caches, hours()).prop_map(|(images, caches, keep_untagged)| Policy {
         images,
         caches,
-        untagged,
+        keep_untagged,
     })
 }
 
@@ -180,21 +176,13 @@ fn kept_by_policy(repository: &Repository, image: &Image, policy: &Policy) -> bo
     if cache && !image.tags.is_empty() {
         return match &policy.caches {
             Caches::Keep => true,
-            Caches::Delete => false,
             Caches::DeleteTags(globs) => {
                 image.tags.iter().any(|tag| !globs.iter().any(|glob| glob.matches(tag)))
             }
         };
     }
     if image.tags.is_empty() {
-        let belongs = repository.images().iter().any(|other| {
-            let children = repository.manifest(&other.digest).unwrap().children();
-            children.iter().any(|child| child.digest == image.digest)
-        }) || subjects(repository, image).iter().any(present);
-        return match &policy.untagged {
-            Untagged::Keep => !belongs,
-            Untagged::Delete { keep_younger_than } => age < *keep_younger_than,
-        };
+        return age < policy.keep_untagged;
     }
     if !named && subjects(repository, image).iter().any(present) {
         return false;

@@ -46,6 +46,7 @@ impl fmt::Display for Change {
 
 /// A plan after the second look, and what became of the rest of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Rechecked {
     /// What still goes.
     pub plan: PrunePlan,

@@ -9,7 +9,7 @@ use super::tasks::{Stage, TaskEnd, revision, task_id};
 
 /// Something that happened, told once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(crate) enum RolloutEvent {
     /// Our deployment's status or rollout state is new.
     Deployment {
@@ -54,6 +54,7 @@ pub(crate) enum RolloutEvent {
 
 /// How a container of a stopped task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct ContainerEnd {
     pub(crate) name: String,
     pub(crate) exit_code: Option<i32>,

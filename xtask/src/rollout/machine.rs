@@ -39,6 +39,7 @@ pub(crate) struct State {
 
 /// How many tasks of our deployment are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Progress {
     pub(crate) running: u32,
     pub(crate) pending: u32,

@@ -7,6 +7,7 @@ use super::snapshot::{EpochMillis, Millis};
 /// Time by phase over the tasks that run at the end. A phase is `None` when
 /// ECS gave no timestamps for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct PhaseTimes {
     /// From a task's creation to the start of the image pull: placement,
     /// network interface, machine.
@@ -23,6 +24,7 @@ pub(crate) struct PhaseTimes {
 
 /// A phase over several tasks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Spread {
     pub(crate) median: Millis,
     pub(crate) slowest: Millis,
@@ -31,6 +33,7 @@ pub(crate) struct Spread {
 /// Stopping the old tasks: told apart from the rollout's own time, because a
 /// long deregistration delay is no slow deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct Draining {
     /// From the first old task told to stop until the last one that stopped.
     pub(crate) took: Millis,

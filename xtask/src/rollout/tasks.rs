@@ -9,7 +9,7 @@ use super::snapshot::{Health, StopCode, Task, TaskStatus};
 /// How far a task is. Ordered: a task only ever moves to a later stage, so an
 /// earlier one in a later snapshot is a stale answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Stage {
     Provisioning,
     Pending,
@@ -26,7 +26,7 @@ pub(crate) enum Stage {
 
 /// How a task of ours came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum TaskEnd {
     /// By itself: it could not start, exited, failed its health checks, or
     /// lost the machine under it.

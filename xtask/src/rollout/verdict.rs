@@ -10,7 +10,7 @@ use crate::exit::Exit;
 /// How a rollout ended. Each verdict has its own exit code, so that a script
 /// or a CI job can tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
+#[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub(crate) enum Verdict {
     /// Our deployment completed and its tasks run.
     Succeeded {
@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
 
 /// What became of the rollback of a failed deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum RollbackOutcome {
     /// ECS did not begin one: there is nothing to go back to, or it is not
     /// configured. Putting the previous revision back is up to us.

@@ -199,5 +199,5 @@ fn rebuild_from_the_registry_cache(copy: &Copy) {
     copy.run(&["build", "--push"]).code(0);
     copy.run(&["prune", "--all", "--yes"]).code(0);
     let json = copy.run(&["build", "--push", "--format", "json"]).code(0).json();
-    assert_eq!(json["build"]["run_steps"], 0, "every step comes from the registry cache: {json}");
+    assert_eq!(json["build"]["run-steps"], 0, "every step comes from the registry cache: {json}");
 }

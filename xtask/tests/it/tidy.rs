@@ -25,12 +25,28 @@ fn sources() -> Vec<(String, String)> {
     files.iter().map(read).collect()
 }
 
-/// Code without its tests and comments.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    lines
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+/// Code without what is compiled only for tests, and without comments.
+fn code(text: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    while let Some((number, line)) = lines.next() {
+        let start = line.trim_start();
+        if start.starts_with("#[cfg(test)]") {
+            let indent = &line[..line.len() - start.len()];
+            lines.by_ref().find(|(_, line)| ends_item(line, indent));
+        } else if !start.starts_with("//") {
+            found.push((number, line));
+        }
+    }
+    found
+}
+
+/// Whether an item of this indentation ends with this line, as rustfmt writes it.
+fn ends_item(line: &str, indent: &str) -> bool {
+    let Some(own) = line.strip_prefix(indent).filter(|own| !own.starts_with(' ')) else {
+        return false;
+    };
+    own.starts_with('}') || own.ends_with(';') || (own.contains('{') && own.ends_with('}'))
 }
 
 /// Lines that hold one of these words, in files that `applies` picks.
@@ -47,6 +63,36 @@ fn offenders(applies: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn only_what_is_for_tests_is_passed_over() {
+    let text = "\
+a
+#[cfg(test)]
+mod x;
+#[cfg(test)]
+mod y {}
+// b
+impl C {
+    #[cfg(test)]
+    #[must_use]
+    fn d(
+        e: u8,
+    ) -> u8 {
+        e;
+    }
+    f
+}
+#[cfg(test)]
+mod tests {
+    fn g() {
+    }
+}
+h";
+    let found: Vec<_> = code(text).into_iter().map(|(_, line)| line.trim()).collect();
+    assert_eq!(found, ["a", "impl C {", "f", "}", "h"]);
+    assert_eq!(code(text).last(), Some(&(22, "h")));
 }
 
 #[test]
@@ -95,9 +141,57 @@ fn only_apply_and_local_change_aws() {
         "ExecuteChangeSet",
         "PutSecretValue",
         ".put_image()",
+        "CreateChangeSet",
+        "DeleteChangeSet",
+        "DeleteStack",
     ];
     let other = |name: &str| !name.starts_with("apply/") && !name.starts_with("local/");
     let found: Vec<_> =
         offenders(other, &words).into_iter().filter(|line| !line.starts_with("plan/")).collect();
     assert_eq!(found, Vec::<String>::new());
+}
+
+/// The keys and the words of every report are in kebab-case. What is written in another
+/// program's format says so by another attribute.
+#[test]
+fn reports_are_in_kebab_case() {
+    let mut found = Vec::new();
+    for (name, text) in sources() {
+        let code = code(&text);
+        for (index, (number, line)) in code.iter().enumerate() {
+            if !(line.contains("#[derive(") && line.contains("Serialize")) {
+                continue;
+            }
+            let head: Vec<&str> = code[index + 1..]
+                .iter()
+                .map(|(_, line)| line.trim())
+                .take_while(|line| line.starts_with("#["))
+                .collect();
+            let item: Vec<&str> = code[index + 1 + head.len()..]
+                .iter()
+                .map(|(_, line)| *line)
+                .take_while(|line| !line.starts_with('}'))
+                .collect();
+            let head = head.join(" ");
+            let another = ["transparent", "into = ", "camelCase"];
+            if !another.iter().any(|word| head.contains(word)) && !is_kebab_case(&head, &item) {
+                found.push(format!("{name}:{number}: {}", item[0].trim()));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+/// Whether all names of a type, whose first line is its declaration, come out in kebab-case.
+fn is_kebab_case(attributes: &str, item: &[&str]) -> bool {
+    let fields = item.iter().filter_map(|line| {
+        let name = line.trim_start().split_once(": ")?.0.rsplit(' ').next()?;
+        (!line.contains("//") && !line.contains('#')).then_some(name)
+    });
+    let two_words = fields.into_iter().any(|name| name.contains('_'));
+    let says = |attribute: &str| attributes.contains(&format!("{attribute} = \"kebab-case\""));
+    match item[0].contains("enum ") {
+        true => says("rename_all") && (!two_words || says("rename_all_fields")),
+        false => !two_words || says("rename_all"),
+    }
 }

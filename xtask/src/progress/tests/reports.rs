@@ -305,7 +305,7 @@ fn the_report_is_json() {
     assert_eq!(json["outcome"], "failed");
     assert_eq!(json["failure"]["phase"], "build");
     assert_eq!(json["failure"]["step"]["stage"], "runtime");
-    assert_eq!(json["stages"][1]["first_run"]["cause"], "step_ran");
+    assert_eq!(json["stages"][1]["first-run"]["cause"], "step-ran");
     assert_eq!(json["steps"][0]["state"], "source");
     assert!(json["started"].as_str().unwrap().starts_with("2026-11-22T22:30:08."));
     let running = play("cold_load", Ended::Success, 4096, 1).0;

@@ -7,7 +7,7 @@ use super::Reason;
 use crate::registry::glob::Glob;
 use crate::registry::graph::{Class, Graph};
 use crate::registry::in_use::InUse;
-use crate::registry::policy::{Caches, Images, Policy, Untagged, younger};
+use crate::registry::policy::{Caches, Images, Policy, younger};
 use crate::registry::repository::{Image, Repository};
 
 /// The reasons that each image has by itself to stay.
@@ -32,7 +32,10 @@ pub(super) fn own_reasons(
         } else if graph.has_own_tag(at) {
             reasons.extend(keeps_tagged(&policy.images, image, newest.get(&at), now));
         } else if image.tags.is_empty() {
-            reasons.extend(keeps_untagged(&policy.untagged, graph, at, image, now));
+            let limit = policy.keep_untagged;
+            reasons.extend(
+                younger(image.pushed_at, limit, now).then_some(Reason::Young(limit.as_secs())),
+            );
         } else if graph.subjects(at).is_empty() {
             // A signature, by its tag, of an image that is not there.
             reasons.extend(keeps_tagged(&policy.images, image, None, now));
@@ -64,7 +67,6 @@ fn matching<'p>(patterns: &'p [Glob], image: &Image) -> Option<&'p Glob> {
 fn keeps_cache(caches: &Caches, image: &Image) -> bool {
     match caches {
         Caches::Keep => true,
-        Caches::Delete => false,
         Caches::DeleteTags(patterns) => {
             !image.tags.iter().all(|tag| patterns.iter().any(|pattern| pattern.matches(tag)))
         }
@@ -83,21 +85,5 @@ fn keeps_tagged(images: &Images, image: &Image, place: Option<&usize>, now: i64)
             ];
             reasons.into_iter().flatten().collect()
         }
-    }
-}
-
-fn keeps_untagged(
-    untagged: &Untagged,
-    graph: &Graph<'_>,
-    at: usize,
-    image: &Image,
-    now: i64,
-) -> Option<Reason> {
-    match untagged {
-        // What belongs to something follows it.
-        Untagged::Keep => (graph.parents(at).is_empty() && graph.subjects(at).is_empty())
-            .then_some(Reason::Untagged),
-        Untagged::Delete { keep_younger_than } => younger(image.pushed_at, *keep_younger_than, now)
-            .then_some(Reason::Young(keep_younger_than.as_secs())),
     }
 }

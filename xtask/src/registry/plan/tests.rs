@@ -9,7 +9,7 @@ use super::super::fixture::{
 use super::super::glob::Glob;
 use super::super::in_use::{Use, UserKind};
 use super::*;
-use crate::registry::policy::{Caches, Images, Untagged};
+use crate::registry::policy::{Caches, Images};
 use std::collections::BTreeMap;
 
 fn prune(repository: &Repository, uses: &[&str], policy: &Policy) -> PrunePlan {
@@ -146,8 +146,6 @@ fn untagged_images_are_left_alone_for_a_while() {
     let repository = repository(vec![image(1, &[]), image(3, &[])], []);
     let policy = Policy::caches_and_untagged(Duration::from_secs(2 * 86_400));
     assert_eq!(deleted(&prune(&repository, &[], &policy)), [3]);
-    let keep = Policy { untagged: Untagged::Keep, ..at_once() };
-    assert_eq!(deleted(&prune(&repository, &[], &keep)), Vec::<u64>::new());
     let unknown = Image { pushed_at: None, ..image(3, &[]) };
     let repository = super::super::fixture::repository(vec![unknown], []);
     assert_eq!(

@@ -210,12 +210,12 @@ fn events_have_a_shape_for_machines() {
     assert_eq!(
         json,
         serde_json::json!({
-            "event": "task_stopped",
+            "event": "task-stopped",
             "arn": task("a").arn,
             "end": "failed",
             "code": "EssentialContainerExited",
             "reason": "Essential container in task exited",
-            "containers": [{"name": "api", "exit_code": 3, "reason": null}]
+            "containers": [{"name": "api", "exit-code": 3, "reason": null}]
         })
     );
     let verdict = serde_json::to_value(Verdict::Succeeded { running: 2 }).unwrap();
