@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Context, remember};
+use super::Context;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::remember;
 use crate::observe::ecr;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
@@ -63,6 +64,9 @@ impl Built {
 pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built> {
     let start = Instant::now();
     let mut log = LogFile::create(context.ui, &context.config.root.join("target/xtask/build.log"));
+    if let (Output::Push, Some(name)) = (build.output, build.names.first()) {
+        remember("image", format!("{name} may be pushed: its build had not ended"));
+    }
     let (state, output) = follow(context, build, env, &mut log).await?;
     let log = log.finish();
     let report = state.report();
@@ -87,7 +91,7 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         Output::Load => None,
     };
     if let Some(pushed) = &pushed {
-        remember(format!("{pushed} was pushed, and no service was changed"));
+        remember("image", format!("{pushed} was pushed"));
     }
     let size = size(context, build, &digest).await;
     Ok(Built {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{concrete, remember};
+use super::concrete;
 use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::remember;
 use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
@@ -139,21 +140,38 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
             if facts.settled && facts.desired > 0 {
                 set_tag(&mut input, PREVIOUS_TAG, facts.revision());
             }
+            let service = &update.service;
+            remember(
+                format!("service {service}"),
+                format!("a revision may be registered, and {service} was not moved to it"),
+            );
             register(aws, &input).await?
         }
     };
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
+    let (service, to) = (&update.service, revision(&task_definition));
+    let subject = format!("service {service}");
+    remember(
+        subject.as_str(),
+        format!("asked ECS to move {service} to {to}: `cargo xtask status` shows whether it did"),
+    );
     let target =
         update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
             .await?;
-    remember(format!(
-        "the service {} is rolling out {} (deployment {}), and ECS goes on with that: \
-         `cargo xtask status` shows it, `cargo xtask rollback` undoes it",
-        update.service,
-        revision(&task_definition),
-        target.deployment_id
-    ));
+    // Who goes back to an earlier revision is not told to go back one more.
+    let undo = match update.change {
+        TaskChange::Next { .. } => ", `cargo xtask rollback` undoes it",
+        TaskChange::Existing(_) => "",
+    };
+    let id = &target.deployment_id;
+    remember(
+        subject,
+        format!(
+            "{service} was moved to {to} (deployment {id}), and ECS goes on with that: \
+             `cargo xtask status` shows it{undo}"
+        ),
+    );
     Ok(Updated {
         service: update.service.clone(),
         image,

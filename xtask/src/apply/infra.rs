@@ -11,12 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::remember;
 use crate::aws::{Aws, cfn, explain, wire};
 use crate::config::{Environment, Stack};
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::interrupt;
+use crate::interrupt::{self, remember};
 use crate::observe::stack::{configured, services, template};
 use crate::plan::infra::{self, Ended, ImageValue, Kind, StackPlan};
 use crate::ui::Ui;
@@ -144,13 +143,24 @@ pub async fn execute(
     let mut seen = HashSet::new();
     cfn::new_events(aws, stack, &mut seen).await?;
     let parameters = [("StackName", stack.as_str()), ("ChangeSetName", &change_set.name)];
-    cfn::call(aws, "ExecuteChangeSet", &parameters).await.map_err(|error| refused(plan, &error))?;
+    // From now on it may be taken: an interruption does not delete it any more.
     interrupt::keep();
-    remember(format!(
-        "CloudFormation goes on with the stack {stack}: its events show how far it is, and \
-         `cargo xtask infra diff --env {}` what is left to do",
-        environment.name
-    ));
+    let (subject, name) = (format!("stack {stack}"), &environment.name);
+    remember(
+        subject.as_str(),
+        format!(
+            "asked CloudFormation to change the stack {stack}: `cargo xtask infra diff --env {name}` \
+             shows what is left to do"
+        ),
+    );
+    cfn::call(aws, "ExecuteChangeSet", &parameters).await.map_err(|error| refused(plan, &error))?;
+    remember(
+        subject,
+        format!(
+            "CloudFormation goes on with the stack {stack}: its events show how far it is, and \
+             `cargo xtask infra diff --env {name}` what is left to do"
+        ),
+    );
     let mut first_failed: Option<cfn::StackEvent> = None;
     let ended = loop {
         let mut last = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -119,9 +119,15 @@ esac"#,
 
     /// Runs `xtask` in it.
     pub fn run(&self, args: &[&str]) -> Run {
+        Run::new(args, self.command(args).output().unwrap())
+    }
+
+    /// `xtask` in it, to be started: its output goes into pipes.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path()).env_clear().envs(&self.env);
-        Run::new(args, command.output().unwrap())
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 }
 
