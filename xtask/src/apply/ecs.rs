@@ -239,3 +239,80 @@ async fn update_service(
         started_at: primary.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::aws::stand_in::StandIn;
+    use crate::interrupt::message;
+
+    const ARN: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/app";
+
+    /// What an interruption says while each call is in flight, and after the last one.
+    async fn said(service: &str, change: TaskChange) -> (Vec<(String, String)>, String) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (heard, name) = (Arc::clone(&said), service.to_owned());
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, _| {
+            heard.lock().unwrap().push((operation.to_owned(), message()));
+            let deployment = json!({ "id": "d-1", "status": "PRIMARY", "rolloutState": "COMPLETED",
+                "taskDefinition": format!("{ARN}:7"), "desiredCount": 1, "runningCount": 1 });
+            let found = json!({ "serviceName": name, "status": "ACTIVE", "desiredCount": 1,
+                "runningCount": 1, "taskDefinition": format!("{ARN}:7"),
+                "deployments": [deployment] });
+            let answer = match operation {
+                "DescribeServices" => json!({ "services": [found], "failures": [] }),
+                "UpdateService" => json!({ "service": found }),
+                "RegisterTaskDefinition" => {
+                    json!({ "taskDefinition": { "taskDefinitionArn": format!("{ARN}:8") } })
+                }
+                _ => {
+                    let image =
+                        if request["taskDefinition"] == format!("{ARN}:6") { "i:6" } else { "i:7" };
+                    json!({ "taskDefinition": { "family": "app", "taskDefinitionArn": request["taskDefinition"],
+                        "containerDefinitions": [{ "name": "app", "image": image }] } })
+                }
+            };
+            (200, answer)
+        });
+        let update = Update {
+            cluster: "app".into(),
+            service: service.into(),
+            container: "app".into(),
+            change,
+            desired_count: None,
+            force: false,
+        };
+        super::update(&Ui::silent(), &stand_in.aws().await, &update, None).await.unwrap();
+        let said = said.lock().unwrap().clone();
+        (said, message())
+    }
+
+    fn during<'a>(said: &'a [(String, String)], operation: &str) -> &'a str {
+        &said.iter().find(|(name, _)| name == operation).unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_call_in_flight_may_have_changed_something() {
+        let image = crate::plan::deploy::ImageRef::Known("i:8".into());
+        let (environment, secrets) = Default::default();
+        let change = TaskChange::Next { image, environment, secrets };
+        let (said, after) = said("forward", change).await;
+        assert!(!during(&said, "DescribeServices").contains("forward"));
+        let registering = during(&said, "RegisterTaskDefinition");
+        assert!(registering.contains("a revision may be registered, and forward was not moved"));
+        assert!(during(&said, "UpdateService").contains("asked ECS to move forward to app:8"));
+        assert!(after.contains("forward was moved to app:8"), "{after}");
+        assert!(after.contains("`cargo xtask rollback` undoes it"), "{after}");
+        assert!(!after.contains("asked ECS to move forward"), "{after}");
+    }
+
+    #[tokio::test]
+    async fn going_back_is_not_offered_to_who_goes_back() {
+        let (said, after) = said("back", TaskChange::Existing(format!("{ARN}:6"))).await;
+        assert!(during(&said, "UpdateService").contains("asked ECS to move back to app:6"));
+        let state = after.split("; ").find(|state| state.contains("back was moved")).unwrap();
+        assert!(!state.contains("rollback"), "{state}");
+    }
+}
