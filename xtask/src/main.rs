@@ -38,22 +38,29 @@ fn main() -> ExitCode {
         Err(error) => return ui.failed(&error.into()).code().into(),
     };
     let result = runtime.block_on(async {
-        tokio::select! {
-            result = cmd::run(&cli, &ui) => result,
+        let result = tokio::select! {
+            // A command that dies of the same Ctrl-C is not what went wrong.
+            biased;
             signal = interrupt::wait() => match signal {
-                Ok(()) => {
-                    proc::end_all(Duration::from_secs(5));
-                    interrupt::undo(Duration::from_secs(5)).await;
-                    Err(Failure::new(Exit::Interrupted, interrupt::message()).into())
-                }
+                Ok(()) => Err(Failure::new(Exit::Interrupted, interrupt::message()).into()),
                 Err(error) => Err(error),
             },
+            result = cmd::run(&cli, &ui) => result,
+        };
+        // Also what an error left behind: nothing that was started outlives this.
+        if let Err(error) = &result {
+            proc::end_all(Duration::from_secs(5));
+            if exit::exit_of(error) == Exit::Interrupted {
+                interrupt::undo(Duration::from_secs(5)).await;
+            }
         }
+        result
     });
     let exit = match result {
         Ok(exit) => exit,
         Err(error) => ui.failed(&error),
     };
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    // A thread that reads a line from the terminal can not be waited for.
+    runtime.shutdown_background();
     exit.code().into()
 }

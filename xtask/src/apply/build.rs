@@ -1,21 +1,26 @@
 //! Runs a build, shows its progress, and reads back what came of it.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+mod log_file;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::{Context, remember};
+use super::Context;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::remember;
 use crate::observe::ecr;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, Input, captured};
-use crate::progress::{BuildReport, BuildState, Ended, FailedPhase, log, render, stream};
+use crate::progress::{
+    BuildReport, BuildState, Ended, FailedPhase, log::lines as log_lines, render, stream,
+};
 use crate::ui::human_bytes;
+use log_file::LogFile;
 
 /// How often the live view is drawn.
 const FRAME: Duration = Duration::from_millis(100);
@@ -58,11 +63,15 @@ impl Built {
 /// [`Exit::BuildFailed`] or [`Exit::PushFailed`], with the end of the failing step's log.
 pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built> {
     let start = Instant::now();
-    let log_path = context.config.root.join("target/xtask/build.log");
-    let (state, output) = follow(context, build, env, &log_path).await?;
+    let mut log = LogFile::create(context.ui, &context.config.root.join("target/xtask/build.log"));
+    if let (Output::Push, Some(name)) = (build.output, build.names.first()) {
+        remember("image", format!("{name} may be pushed: its build had not ended"));
+    }
+    let (state, output) = follow(context, build, env, &mut log).await?;
+    let log = log.finish();
     let report = state.report();
     if !output.ok() {
-        return Err(failure(&report, &output, &log_path).into());
+        return Err(failure(&report, &output, log.as_deref()).into());
     }
     if let Some(error) = &report.cache_export_error {
         context.ui.emit(&Event::Warning {
@@ -82,7 +91,7 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         Output::Load => None,
     };
     if let Some(pushed) = &pushed {
-        remember(format!("{pushed} was pushed, and no service was changed"));
+        remember("image", format!("{pushed} was pushed"));
     }
     let size = size(context, build, &digest).await;
     Ok(Built {
@@ -100,10 +109,9 @@ async fn follow(
     context: &Context<'_>,
     build: &Build,
     env: Env,
-    log_path: &Path,
+    log: &mut LogFile<'_>,
 ) -> Result<(BuildState, proc::Output)> {
-    let mut log_file = open_log(log_path)?;
-    writeln!(log_file, "$ {build}")?;
+    log.line(&format!("$ {build}"));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
     let argv = build.argv.clone();
     let env = build
@@ -130,16 +138,16 @@ async fn follow(
             }
         };
         for event in events {
-            for line in log::lines(&event, state.started()) {
-                writeln!(log_file, "{line}")?;
+            for line in log_lines(&event, state.started()) {
+                log.line(&line);
             }
             context.ui.emit(&Event::Build(event));
         }
     }
     let output = running.await??;
     for event in state.finish(Ended::from_exit_code(output.code)) {
-        for line in log::lines(&event, state.started()) {
-            writeln!(log_file, "{line}")?;
+        for line in log_lines(&event, state.started()) {
+            log.line(&line);
         }
         context.ui.emit(&Event::Build(event));
     }
@@ -151,14 +159,7 @@ fn read_line(line: &str) -> stream::Line {
     stream::parse(line).unwrap_or_else(|_| stream::Line::Text(line.to_owned()))
 }
 
-fn open_log(path: &Path) -> Result<std::io::BufWriter<std::fs::File>> {
-    let dir: PathBuf = path.parent().map(Path::to_owned).unwrap_or_default();
-    std::fs::create_dir_all(&dir).with_context(|| format!("{}", dir.display()))?;
-    let file = std::fs::File::create(path).with_context(|| format!("{}", path.display()))?;
-    Ok(std::io::BufWriter::new(file))
-}
-
-fn failure(report: &BuildReport, output: &proc::Output, log_path: &Path) -> Failure {
+fn failure(report: &BuildReport, output: &proc::Output, log: Option<&Path>) -> Failure {
     let phase = report.failure.as_ref().map(|failure| failure.phase);
     let exit = match phase {
         Some(phase) if phase.is_push() => Exit::PushFailed,
@@ -177,7 +178,8 @@ fn failure(report: &BuildReport, output: &proc::Output, log_path: &Path) -> Fail
         Some(FailedPhase::Export) => "is the disk full? `cargo xtask du`, `cargo xtask prune`",
         _ => "mend the step above",
     };
-    Failure::new(exit, text).hint(format!("{hint}; the whole log is in {}", log_path.display()))
+    let log = log.map_or(String::new(), |log| format!("; the whole log is in {}", log.display()));
+    Failure::new(exit, text).hint(format!("{hint}{log}"))
 }
 
 /// `registry/repository` of `registry/repository:tag`.

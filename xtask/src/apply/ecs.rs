@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{concrete, remember};
+use super::concrete;
 use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::remember;
 use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
@@ -156,21 +157,38 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
             if facts.settled && facts.desired > 0 {
                 set_tag(&mut input, PREVIOUS_TAG, facts.revision());
             }
+            let service = &update.service;
+            remember(
+                format!("service {service}"),
+                format!("a revision may be registered, and {service} was not moved to it"),
+            );
             register(aws, &input).await?
         }
     };
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
+    let (service, to) = (&update.service, revision(&task_definition));
+    let subject = format!("service {service}");
+    remember(
+        subject.as_str(),
+        format!("asked ECS to move {service} to {to}: `cargo xtask status` shows whether it did"),
+    );
     let target =
         update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
             .await?;
-    remember(format!(
-        "the service {} is rolling out {} (deployment {}), and ECS goes on with that: \
-         `cargo xtask status` shows it, `cargo xtask rollback` undoes it",
-        update.service,
-        revision(&task_definition),
-        target.deployment_id
-    ));
+    // Who goes back to an earlier revision is not told to go back one more.
+    let undo = match update.change {
+        TaskChange::Next { .. } => ", `cargo xtask rollback` undoes it",
+        TaskChange::Existing(_) => "",
+    };
+    let id = &target.deployment_id;
+    remember(
+        subject,
+        format!(
+            "{service} was moved to {to} (deployment {id}), and ECS goes on with that: \
+             `cargo xtask status` shows it{undo}"
+        ),
+    );
     Ok(Updated {
         service: update.service.clone(),
         image,
@@ -238,4 +256,81 @@ async fn update_service(
         desired,
         started_at: primary.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::aws::stand_in::StandIn;
+    use crate::interrupt::message;
+
+    const ARN: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/app";
+
+    /// What an interruption says while each call is in flight, and after the last one.
+    async fn said(service: &str, change: TaskChange) -> (Vec<(String, String)>, String) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (heard, name) = (Arc::clone(&said), service.to_owned());
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, _| {
+            heard.lock().unwrap().push((operation.to_owned(), message()));
+            let deployment = json!({ "id": "d-1", "status": "PRIMARY", "rolloutState": "COMPLETED",
+                "taskDefinition": format!("{ARN}:7"), "desiredCount": 1, "runningCount": 1 });
+            let found = json!({ "serviceName": name, "status": "ACTIVE", "desiredCount": 1,
+                "runningCount": 1, "taskDefinition": format!("{ARN}:7"),
+                "deployments": [deployment] });
+            let answer = match operation {
+                "DescribeServices" => json!({ "services": [found], "failures": [] }),
+                "UpdateService" => json!({ "service": found }),
+                "RegisterTaskDefinition" => {
+                    json!({ "taskDefinition": { "taskDefinitionArn": format!("{ARN}:8") } })
+                }
+                _ => {
+                    let image =
+                        if request["taskDefinition"] == format!("{ARN}:6") { "i:6" } else { "i:7" };
+                    json!({ "taskDefinition": { "family": "app", "taskDefinitionArn": request["taskDefinition"],
+                        "containerDefinitions": [{ "name": "app", "image": image }] } })
+                }
+            };
+            (200, answer)
+        });
+        let update = Update {
+            cluster: "app".into(),
+            service: service.into(),
+            container: "app".into(),
+            change,
+            desired_count: None,
+            force: false,
+        };
+        super::update(&Ui::silent(), &stand_in.aws().await, &update, None).await.unwrap();
+        let said = said.lock().unwrap().clone();
+        (said, message())
+    }
+
+    fn during<'a>(said: &'a [(String, String)], operation: &str) -> &'a str {
+        &said.iter().find(|(name, _)| name == operation).unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_call_in_flight_may_have_changed_something() {
+        let image = crate::plan::deploy::ImageRef::Known("i:8".into());
+        let (environment, secrets) = Default::default();
+        let change = TaskChange::Next { image, environment, secrets };
+        let (said, after) = said("forward", change).await;
+        assert!(!during(&said, "DescribeServices").contains("forward"));
+        let registering = during(&said, "RegisterTaskDefinition");
+        assert!(registering.contains("a revision may be registered, and forward was not moved"));
+        assert!(during(&said, "UpdateService").contains("asked ECS to move forward to app:8"));
+        assert!(after.contains("forward was moved to app:8"), "{after}");
+        assert!(after.contains("`cargo xtask rollback` undoes it"), "{after}");
+        assert!(!after.contains("asked ECS to move forward"), "{after}");
+    }
+
+    #[tokio::test]
+    async fn going_back_is_not_offered_to_who_goes_back() {
+        let (said, after) = said("back", TaskChange::Existing(format!("{ARN}:6"))).await;
+        assert!(during(&said, "UpdateService").contains("asked ECS to move back to app:6"));
+        let state = after.split("; ").find(|state| state.contains("back was moved")).unwrap();
+        assert!(!state.contains("rollback"), "{state}");
+    }
 }

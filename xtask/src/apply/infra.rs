@@ -143,7 +143,10 @@ pub async fn execute(
     let Some(change_set) = proposal.change_set else { return Ok(()) };
     let (name, plan) = (&environment.name, &proposal.plan);
     let mut seen = begin(ui, aws, name, plan, &change_set).await?;
-    remember(format!("CloudFormation goes on with the stack {}: {}", plan.stack, how_far(name)));
+    remember(
+        format!("stack {}", plan.stack),
+        format!("CloudFormation goes on with the stack {}: {}", plan.stack, how_far(name)),
+    );
     match follow(ui, aws, name, &plan.stack, &mut seen).await? {
         (Ended::Well, _) => Ok(()),
         (ended, first_failed) => {
@@ -177,7 +180,7 @@ async fn begin(
             interrupt::keep();
             let told = format!("CloudFormation was told to change the stack {}", plan.stack);
             let how_far = how_far(environment);
-            remember(format!("{told}: {how_far}"));
+            remember(format!("stack {}", plan.stack), format!("{told}: {how_far}"));
             let parameters =
                 [("StackName", plan.stack.as_str()), ("ChangeSetName", &change_set.name)];
             match cfn::call(aws, "ExecuteChangeSet", &parameters).await {

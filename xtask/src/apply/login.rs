@@ -5,6 +5,7 @@
 //! plug-ins, proxies, credential helpers and builders keep working. The directory is removed
 //! on every way out; should we be killed, a guard that waits for our end removes it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -15,10 +16,14 @@ use crate::exit::{Exit, Failure};
 use crate::plan::argv::Argv;
 use crate::proc::{Env, Guard, Input, stream};
 
+/// What a user has who never logged in anywhere.
+const NO_CONFIG: &str = "{}";
+
 /// The private configuration. Dropping it removes it.
 pub struct DockerConfig {
-    dir: TempDir,
     env: Env,
+    // Only there to be dropped with it.
+    _dir: TempDir,
     _guard: Guard,
 }
 
@@ -35,10 +40,9 @@ impl DockerConfig {
             .tempdir_in(&place)
             .with_context(|| format!("no private directory in {}", place.display()))?;
         let guard = Guard::removes(dir.path())?;
-        let text = match user.as_ref().map(|user| std::fs::read_to_string(user.join("config.json")))
-        {
-            Some(Ok(text)) => text,
-            _ => "{}".to_owned(),
+        let text = match &user {
+            Some(user) => user_config(&user.join("config.json"))?,
+            None => NO_CONFIG.to_owned(),
         };
         let config = private_config(&text, registry, user.as_deref())?;
         std::fs::write(dir.path().join("config.json"), config.to_string())?;
@@ -52,7 +56,7 @@ impl DockerConfig {
                 env = env.with("BUILDX_CONFIG", user.join("buildx").display().to_string());
             }
         }
-        Ok(Self { dir, env, _guard: guard })
+        Ok(Self { env, _dir: dir, _guard: guard })
     }
 
     /// What makes `docker` use it.
@@ -65,7 +69,6 @@ impl DockerConfig {
     /// # Errors
     /// [`Exit::PushFailed`]: the registry does not take it, or can not be reached.
     pub fn login(&self, registry: &str, user: &str, password: String) -> Result<()> {
-        debug_assert!(self.dir.path().exists());
         let argv = login_argv(registry, user);
         let output = stream(&argv, &self.env, None, Input::Bytes(password.into_bytes()), |_| {})?;
         if output.ok() {
@@ -109,6 +112,20 @@ fn private_config(text: &str, registry: &str, user: Option<&Path>) -> Result<Val
     Ok(Value::Object(config))
 }
 
+/// The user's configuration as it is, or an empty one where there is none.
+fn user_config(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(NO_CONFIG.to_owned()),
+        Err(error) => Err(Failure::new(
+            Exit::Usage,
+            format!("the Docker configuration {} can not be read: {error}", path.display()),
+        )
+        .hint("make it a file that you may read, or name another folder with DOCKER_CONFIG")
+        .into()),
+    }
+}
+
 fn user_config_dir() -> Option<PathBuf> {
     let named = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
     named.map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
@@ -127,6 +144,7 @@ fn private_place() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::exit_of;
 
     #[test]
     fn the_users_configuration_is_carried_over_and_the_keychain_is_not_written() {
@@ -141,9 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_that_can_not_be_read_is_not_taken_for_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        assert_eq!(user_config(&path).unwrap(), "{}");
+        std::fs::create_dir(&path).unwrap();
+        let error = user_config(&path).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Usage);
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+
+    #[test]
     fn nothing_is_left_when_it_is_dropped() {
         let config = DockerConfig::create("r.example").unwrap();
-        let path = config.dir.path().to_owned();
+        let env = config.env().0;
+        let (_, path) = env.iter().find(|(name, _)| name == "DOCKER_CONFIG").unwrap();
+        let path = PathBuf::from(path);
         assert!(path.join("config.json").is_file());
         drop(config);
         assert!(!path.exists());

@@ -18,10 +18,10 @@ use crate::aws::{Aws, explain};
 use crate::config::{Config, Environment};
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::interrupt;
+use crate::interrupt::remember;
 use crate::plan::argv::Argv;
 use crate::plan::deploy::{ImageRef, Plan, Step};
-use crate::proc::{Env, Input};
+use crate::proc::{self, Env};
 use crate::rollout::Verdict;
 use crate::ui::Ui;
 pub use build::Built;
@@ -168,12 +168,10 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
 }
 
 async fn create_builder(argv: &Argv) -> Result<()> {
-    let run = argv.clone();
-    let output = tokio::task::spawn_blocking(move || {
-        crate::proc::stream(&run, &Env::default(), None, Input::Nothing, |_| {})
-    });
-    let output = output.await??;
+    remember("builder", "the builder may be created: `docker buildx ls` shows it");
+    let output = proc::run(argv.clone()).await?;
     if output.ok() {
+        remember("builder", "the builder was created, and is used from now on");
         return Ok(());
     }
     Err(Failure::new(
@@ -186,11 +184,16 @@ async fn create_builder(argv: &Argv) -> Result<()> {
 
 async fn create_repository(context: &Context<'_>, name: &str) -> Result<()> {
     let (aws, _) = context.aws()?;
+    let subject = format!("repository {name}");
+    remember(subject.as_str(), format!("the repository {name} may be created"));
     let scan = aws_sdk_ecr::types::ImageScanningConfiguration::builder().scan_on_push(true).build();
     let created =
         aws.ecr.create_repository().repository_name(name).image_scanning_configuration(scan);
     match created.send().await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            remember(subject, format!("the repository {name} was created"));
+            Ok(())
+        }
         // Somebody else was faster, which is just as well.
         Err(error)
             if error
@@ -242,11 +245,6 @@ pub(crate) fn concrete(image: &ImageRef, pushed: Option<&str>) -> Result<String>
             pushed.map(str::to_owned).context("the plan updates a service before it pushes")
         }
     }
-}
-
-/// Records what state AWS is in, for the line that an interruption ends with.
-fn remember(state: String) {
-    interrupt::remember(state);
 }
 
 #[cfg(test)]

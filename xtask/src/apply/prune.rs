@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::aws::{Aws, explain};
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::interrupt;
+use crate::interrupt::remember;
 use crate::observe::beside::beside;
 use crate::plan::argv::Argv;
-use crate::proc::{Env, Input, stream};
+use crate::proc;
 use crate::registry::digest::Digest;
 use crate::registry::outcome;
 use crate::registry::plan::{Deletion, PrunePlan};
@@ -24,12 +24,11 @@ use crate::ui::Ui;
 /// # Errors
 /// It ends with an error: with what it said.
 pub async fn builder(argv: &Argv) -> Result<()> {
-    let run = argv.clone();
-    let output = tokio::task::spawn_blocking(move || {
-        stream(&run, &Env::default(), None, Input::Nothing, |_| {})
-    })
-    .await??;
+    let subject = "builder's cache";
+    remember(subject, "the builder's cache is pruned in part: `cargo xtask du` shows what is left");
+    let output = proc::run(argv.clone()).await?;
     if output.ok() {
+        remember(subject, "the builder's cache was pruned");
         return Ok(());
     }
     let hint = if output.stderr.contains("unknown flag") {
@@ -83,7 +82,17 @@ pub async fn registry(
     let mut done = Deleted::default();
     let mut spared = BTreeSet::new();
     let of = plan.delete.len();
+    let note = |deleted: usize| {
+        remember(
+            format!("repository {name}"),
+            format!(
+                "at least {deleted} of {of} images are deleted from {name}: \
+                 run `cargo xtask prune --registry` again"
+            ),
+        );
+    };
     for wave in plan.waves() {
+        note(done.deleted.len());
         let batches: Vec<_> = wave
             .iter()
             .map(|batch| digests(batch, &spared))
@@ -102,10 +111,7 @@ pub async fn registry(
         }
         let failed = done.failed.iter().map(|failed| failed.digest.clone()).collect();
         spared = outcome::needed_by(repository, &failed);
-        interrupt::remember(format!(
-            "{} of {of} images are deleted from {name}; run `cargo xtask prune --registry` again",
-            done.deleted.len()
-        ));
+        note(done.deleted.len());
     }
     // What was left alone is still there as well.
     let known: BTreeSet<_> = done.failed.iter().map(|failed| failed.digest.clone()).collect();

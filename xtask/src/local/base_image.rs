@@ -26,7 +26,7 @@ pub async fn get(
     root: &std::path::Path,
 ) -> Result<String> {
     let pull = Argv::docker(["pull", "--quiet", official]);
-    let why = match captured_within(&pull, PULL).await? {
+    let why = match captured_within(pull, Env::default(), PULL).await? {
         Some(output) if output.ok() => return Ok(official.to_owned()),
         Some(output) => output.reason().to_owned(),
         None => format!("no answer within {} s", PULL.as_secs()),

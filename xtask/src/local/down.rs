@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Place, companion, containers, lock, ministack, owner, process};
-use crate::aws;
 use crate::ui::Ui;
+use crate::{aws, interrupt};
 
 /// What `down` ended and removed.
 #[derive(Debug, Default, Serialize)]
@@ -27,6 +27,8 @@ pub struct Down {
 /// A process does not end, or the engine can not be asked. Everything else is ended all the same.
 pub async fn down(ui: &Ui, place: &Place<'_>) -> Result<Down> {
     let _lock = lock::hold(ui, &place.dir).await?;
+    let again = format!("run `cargo xtask local down --env {}` again", place.environment.name);
+    interrupt::remember("local", format!("what was ended stays so: {again}"));
     let aws = aws::connect(place.environment).await;
     let mut down = Down::default();
     let mut errors = Vec::new();

@@ -13,7 +13,7 @@ use super::{Place, fingerprint, owner};
 use crate::aws::{Aws, http};
 use crate::exit::{Exit, Failure};
 use crate::plan::argv::Argv;
-use crate::proc::{Env, Input, captured, stream};
+use crate::proc::{self, Env, captured};
 
 const LAUNCHER: &str = include_str!("launcher.py");
 
@@ -103,10 +103,7 @@ pub async fn install(version: &str, venv: &Path) -> Result<()> {
 
 async fn long(argv: Argv, hint: &str) -> Result<()> {
     let shown = argv.to_string();
-    let output = tokio::task::spawn_blocking(move || {
-        stream(&argv, &Env::default(), None, Input::Nothing, |_| {})
-    })
-    .await??;
+    let output = proc::run(argv).await?;
     if output.ok() {
         return Ok(());
     }

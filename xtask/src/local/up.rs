@@ -28,11 +28,12 @@ pub async fn up(ui: &Ui, place: &Place<'_>) -> Result<()> {
     let aws = aws::connect(place.environment).await;
     let (facts, companions) = observe(ui, place, &aws).await?;
     let steps = plan::up(&facts, &wanted(place, &companions));
-    remember(format!(
+    let state = format!(
         "what was started goes on: `cargo xtask local up --env {0}` finishes it, \
          `cargo xtask local down --env {0}` ends it",
         place.environment.name
-    ));
+    );
+    remember("local", state);
     let up = Up { ui, place, aws: &aws, companions: &companions, of: steps.len() };
     let mut values = BTreeMap::new();
     // Both come to their end, also when one fails: nothing goes on unseen.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::plan::argv::Argv;
-use crate::proc::{Env, captured};
+use crate::proc::{Env, capture};
 
 /// The state of the work tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +39,9 @@ impl Git {
 pub async fn git(root: &Path) -> Result<Option<Git>> {
     let git = |args: &[&str]| {
         let argv = Argv::new("git").flag("-C", root.display().to_string());
-        captured(argv.args(args.iter().copied()), Env::default())
+        let argv = argv.args(args.iter().copied());
+        let run = tokio::task::spawn_blocking(move || capture(&argv, &Env::default()));
+        async { run.await? }
     };
     // Without optional locks `git status` does not get in the way of a git that runs beside it.
     let status = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=normal"]);

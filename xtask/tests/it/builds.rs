@@ -59,6 +59,29 @@ fn a_failed_step_is_exit_code_4_with_its_log() {
 }
 
 #[test]
+fn a_log_that_can_not_be_written_is_one_warning() {
+    let mut project = Project::new(MINIMAL);
+    std::fs::create_dir_all(project.path("target/xtask/build.log")).unwrap();
+    project.fake_docker("cold_load.jsonl", 0);
+    let run = project.run(&["build"]).code(0).says("build.log can not be written");
+    assert_eq!(run.stderr().matches("warning:").count(), 1, "{run}");
+    project.fake_docker("failing_run.jsonl", 1);
+    let run = project.run(&["build"]).code(4).says("exit code");
+    assert!(!run.stderr().contains("the whole log is in"), "{run}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_does_not_end_a_build() {
+    let mut project = Project::new(MINIMAL);
+    std::fs::create_dir_all(project.path("target/xtask")).unwrap();
+    std::os::unix::fs::symlink("/dev/full", project.path("target/xtask/build.log")).unwrap();
+    project.fake_docker("cold_load.jsonl", 0);
+    let run = project.run(&["build"]).code(0).says("build.log can not be written");
+    assert_eq!(run.stderr().matches("warning:").count(), 1, "{run}");
+}
+
+#[test]
 fn a_refused_push_is_exit_code_5() {
     let mut project = Project::new(MINIMAL);
     project.fake_docker("push_refused.jsonl", 1);

@@ -8,5 +8,6 @@
 mod bad_input;
 mod builds;
 mod e2e;
+mod interrupt;
 mod support;
 mod tidy;

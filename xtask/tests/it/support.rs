@@ -129,9 +129,15 @@ esac"#,
 
     /// Runs `xtask` in it.
     pub fn run(&self, args: &[&str]) -> Run {
+        Run::new(args, self.command(args).output().unwrap())
+    }
+
+    /// `xtask` in it, to be started: its output goes into pipes.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path()).env_clear().envs(&self.env);
-        Run::new(args, command.output().unwrap())
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 }
 

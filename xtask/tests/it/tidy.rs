@@ -128,7 +128,7 @@ fn only_ui_prints() {
 #[test]
 fn only_proc_starts_processes() {
     let words = ["xshell::", "duct::", "std::process::Command", "Command::new("];
-    assert_eq!(offenders(|name| name != "proc.rs", &words), Vec::<String>::new());
+    assert_eq!(offenders(|name| !name.starts_with("proc/"), &words), Vec::<String>::new());
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! The process groups that run now, so that an end of ours is theirs, too.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+
+/// The groups that run now, and whether no further one may start.
+static GROUPS: Mutex<Groups> = Mutex::new(Groups { leaders: Vec::new(), closed: false });
+
+struct Groups {
+    leaders: Vec<i32>,
+    closed: bool,
+}
+
+/// Ends every command that still runs, and what it started: SIGTERM, and SIGKILL for what is
+/// left after `patience`. What is started later is ended at once.
+pub fn end_all(patience: Duration) {
+    let groups: Vec<Pid> = {
+        let mut running = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        running.closed = true;
+        running.leaders.iter().filter_map(|leader| Pid::from_raw(*leader)).collect()
+    };
+    for group in &groups {
+        // It may have ended by itself meanwhile, which is what is wanted.
+        let _ = kill_process_group(*group, Signal::TERM);
+    }
+    let gone = |group: &Pid| test_kill_process_group(*group).is_err();
+    let end = Instant::now() + patience;
+    while !groups.iter().all(gone) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for group in groups.iter().filter(|group| !gone(group)) {
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
+}
+
+/// Membership of a running command's group. It belongs to the thread that waits for the
+/// command: given up earlier, the command would be beyond the reach of [`end_all`].
+pub(super) struct Group(i32);
+
+impl Group {
+    /// Of a command that was started as the leader of a group of its own.
+    pub(super) fn enter(pids: &[u32]) -> Self {
+        let leader = pids.first().and_then(|pid| i32::try_from(*pid).ok()).unwrap_or_default();
+        let mut running = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        running.leaders.push(leader);
+        if running.closed
+            && let Some(pid) = Pid::from_raw(leader)
+        {
+            let _ = kill_process_group(pid, Signal::TERM);
+        }
+        Self(leader)
+    }
+
+    /// Ends the command and what it started, at once.
+    pub(super) fn kill(&self) {
+        if let Some(leader) = Pid::from_raw(self.0) {
+            // It may have ended this very moment, which is what is wanted.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let mut running = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+        running.leaders.retain(|leader| *leader != self.0);
+    }
+}
