@@ -11,6 +11,7 @@ use crate::aws::{Aws, logs};
 use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::Failure;
+use crate::observe::beside::beside;
 use crate::observe::rollout::snapshot;
 use crate::rollout::{
     self, Draining, Millis, PhaseTimes, RolloutEvent, State, Task, Verdict, task_id,
@@ -58,12 +59,12 @@ pub async fn watch(
     while !open.is_empty() {
         let passed = start.elapsed() >= deadline;
         let at = Millis::try_from(start.elapsed().as_millis()).unwrap_or(Millis::MAX);
-        let looks = open.iter().map(|state| look(aws, cluster, state, at));
-        let looks = join(looks.collect()).await;
+        let looks = open.iter().map(|state| look(aws.clone(), cluster.to_owned(), state, at));
+        let mut looks: BTreeMap<_, _> = beside(looks).await?.into_iter().collect();
         let mut still_open = Vec::new();
-        for (state, look) in open.into_iter().zip(looks) {
+        for state in open {
             let service = state.target().service.clone();
-            let (state, verdict) = match look {
+            let (state, verdict) = match looks.remove(&service).unwrap_or(Ok(None)) {
                 Ok(Some(snapshot)) => {
                     unreadable.remove(&service);
                     let (state, events, verdict) = rollout::step(state, &snapshot);
@@ -108,34 +109,21 @@ pub async fn watch(
     Ok(outcomes)
 }
 
-async fn look(
-    aws: &Aws,
-    cluster: &str,
+/// What a service looks like, with its name. That it can not be looked at is no reason to drop
+/// the looks at the others.
+fn look(
+    aws: Aws,
+    cluster: String,
     state: &State,
     at: Millis,
-) -> Result<Option<rollout::Snapshot>> {
+) -> impl Future<Output = Result<(String, Result<Option<rollout::Snapshot>>)>> + use<> {
     let target = state.target();
     let created_at = (target.started_at > 0).then_some(target.started_at);
-    snapshot(aws, cluster, &target.service, at, created_at).await
-}
-
-/// Runs futures side by side on this task.
-async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        let mut ready = true;
-        for (future, output) in &mut futures {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => ready = false,
-                }
-            }
-        }
-        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    futures.into_iter().filter_map(|(_, output)| output).collect()
+    let service = target.service.clone();
+    async move {
+        let found = snapshot(&aws, &cluster, &service, at, created_at).await;
+        Ok((service, found))
+    }
 }
 
 /// Up to a fifth more, so that many deploys at once do not ask in step.
