@@ -5,14 +5,14 @@ const LONGEST_LINE_BYTES: usize = 64 << 20;
 
 /// Cuts what comes out of a pipe, in pieces of any size, into lines.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct Lines {
     partial: Vec<u8>,
 }
 
 impl Lines {
     /// Takes a piece, and gives the lines that are complete now, without their line breaks.
     /// Bytes that are no UTF-8 become U+FFFD.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<String> {
+    pub fn push(&mut self, piece: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = piece;
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
@@ -26,7 +26,7 @@ impl Lines {
     }
 
     /// The last line, if the stream ended without a line break.
-    pub(crate) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         (!self.partial.is_empty()).then(|| self.take())
     }
 

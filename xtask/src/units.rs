@@ -16,7 +16,7 @@ const DURATIONS: &str = "a duration is one or more whole numbers with \
 
 /// Text that is not a size or not a duration. The message says what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UnitError(String);
+pub struct UnitError(String);
 
 impl fmt::Display for UnitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ impl Error for UnitError {}
 ///
 /// # Errors
 /// When the number or the unit is missing, unknown, negative or too large.
-pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let fail = |what: &str| UnitError(format!("{text:?} {what}; {SIZES}"));
     let trimmed = text.trim();
     let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
@@ -71,7 +71,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
 ///
 /// # Errors
 /// When a number or a unit is missing, unknown or too large.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     let fail = |what: &str| UnitError(format!("{text:?} {what}; {DURATIONS}"));
     let trimmed = text.trim();
     if trimmed == "0" {
@@ -112,7 +112,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 
 /// Shows bytes in decimal units, three significant digits: `0 B`, `1.25 kB`, `62.2 MB`.
 #[must_use]
-pub(crate) fn format_size(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -138,7 +138,7 @@ pub(crate) fn format_size(bytes: u64) -> String {
 
 /// Shows a duration in its two largest units: `350ms`, `1.2s`, `4m 05s`, `2h 30m`, `7d`.
 #[must_use]
-pub(crate) fn format_duration(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let pair = |high: u64, a: &str, low: u64, b: &str| {
         if low == 0 { format!("{high}{a}") } else { format!("{high}{a} {low:02}{b}") }
@@ -156,7 +156,7 @@ pub(crate) fn format_duration(duration: Duration) -> String {
 /// Shows how long before `now` something was (both in seconds since 1970), in
 /// one unit: `just now`, `45s ago`, `3h ago`, `12d ago`.
 #[must_use]
-pub(crate) fn format_ago(now: i64, then: i64) -> String {
+pub fn format_ago(now: i64, then: i64) -> String {
     match u64::try_from(now.saturating_sub(then)).unwrap_or(0) {
         0 => "just now".to_owned(),
         s @ 1..60 => format!("{s}s ago"),
@@ -168,7 +168,7 @@ pub(crate) fn format_ago(now: i64, then: i64) -> String {
 
 /// Writes a duration as Go's `time.ParseDuration` reads it (it has no days): `168h0m0s`.
 #[must_use]
-pub(crate) fn go_duration(duration: Duration) -> String {
+pub fn go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     format!("{}h{}m{}s", seconds / 3_600, seconds % 3_600 / 60, seconds % 60)
 }
@@ -178,7 +178,7 @@ pub(crate) fn go_duration(duration: Duration) -> String {
 /// since 1970. Fractions of a second are dropped. `None` when it is neither,
 /// and for Go's zero time, which stands for "never".
 #[must_use]
-pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
+pub fn parse_timestamp(text: &str) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let part = text.get(range)?;
         part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?

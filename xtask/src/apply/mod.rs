@@ -238,7 +238,7 @@ fn decode_token(token: &str) -> Option<(String, String)> {
 }
 
 /// The image that a change refers to.
-pub(crate) fn concrete(image: &ImageRef, pushed: Option<&str>) -> Result<String> {
+pub fn concrete(image: &ImageRef, pushed: Option<&str>) -> Result<String> {
     match image {
         ImageRef::Known(image) => Ok(image.clone()),
         ImageRef::Pushed(_) => {

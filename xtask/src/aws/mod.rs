@@ -4,7 +4,7 @@ pub mod cfn;
 pub mod http;
 pub mod logs;
 #[cfg(test)]
-pub(crate) mod stand_in;
+pub mod stand_in;
 pub mod wire;
 
 use std::time::Duration;

@@ -10,12 +10,12 @@ use super::{Aws, connect_cluster};
 use crate::config::Cluster;
 
 /// The account that it says it is.
-pub(crate) const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = "123456789012";
 
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// The stand-in.
-pub(crate) struct StandIn {
+pub struct StandIn {
     url: String,
     calls: Calls,
 }
@@ -24,7 +24,7 @@ impl StandIn {
     /// Starts one. `answer` gets the operation, the request and how many of that operation
     /// came before it; it gives the status and the body. In the Query protocol the request is
     /// a string, the form, and so is the body, the XML.
-    pub(crate) fn start<F>(answer: F) -> Self
+    pub fn start<F>(answer: F) -> Self
     where
         F: Fn(&str, &Value, usize) -> (u16, Value) + Send + Sync + 'static,
     {
@@ -43,7 +43,7 @@ impl StandIn {
     }
 
     /// A cluster of the configuration that is reached here.
-    pub(crate) fn cluster(&self, name: &str) -> Cluster {
+    pub fn cluster(&self, name: &str) -> Cluster {
         Cluster {
             environment: "test".into(),
             account: ACCOUNT.into(),
@@ -56,12 +56,12 @@ impl StandIn {
     }
 
     /// Clients that ask it.
-    pub(crate) async fn aws(&self) -> Aws {
+    pub async fn aws(&self) -> Aws {
         connect_cluster(&self.cluster("app")).await
     }
 
     /// The requests of an operation.
-    pub(crate) fn calls(&self, operation: &str) -> Vec<Value> {
+    pub fn calls(&self, operation: &str) -> Vec<Value> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
     }

@@ -1,6 +1,8 @@
 //! `cargo xtask prune`
 
 use std::collections::HashSet;
+use std::fmt;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -18,7 +20,7 @@ use crate::plan::prune::{Expected, PruneBuilder, Step, builder as plan_builder};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::builder_prune::BuilderPrune;
 use crate::registry::digest::Digest;
-use crate::registry::in_use::InUse;
+use crate::registry::in_use::{InUse, Use};
 use crate::registry::plan::PrunePlan;
 use crate::registry::recheck::{Change, recheck};
 use crate::registry::repository::Repository;
@@ -114,26 +116,12 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
             ui.confirm("Prune that?").await?;
         }
     }
-    let mut plans = Vec::new();
-    let of = steps.len();
-    for (index, step) in steps.into_iter().enumerate() {
-        match step {
-            Step::Builder(prune) => {
-                let step = prune.argv.to_string();
-                ui.emit(&Event::StepStarted { number: index + 1, of, step });
-                report.builder = Some(prune_builder(config, &prune, before).await?);
-            }
-            Step::Registry(plan) => plans.push(plan),
-        }
+    let run = Run { ui, config, registry: connected.as_ref() };
+    let done = run.take(steps, before, known, &mut report).await;
+    if done.is_ok() || !report.is_empty() {
+        ui.result(&report, || text(&report))?;
     }
-    let mut failed = None;
-    if let (false, Some((aws, environment))) = (plans.is_empty(), &connected) {
-        let (reports, error) = prune_registry(ui, config, environment, aws, plans, known).await?;
-        report.registry = reports;
-        failed = error;
-    }
-    ui.result(&report, || text(&report))?;
-    failed.map_or(Ok(Exit::Success), Err)
+    done.map(|()| Exit::Success)
 }
 
 fn options(args: &PruneArgs) -> Result<BuilderPrune> {
@@ -243,86 +231,177 @@ fn lines(steps: &[Step]) -> Vec<String> {
     lines
 }
 
-/// Runs the command, and compares the cache before and after it.
-async fn prune_builder(
-    config: &Config,
-    prune: &PruneBuilder,
-    before: Option<&BuilderCache>,
-) -> Result<BuilderReport> {
-    apply::builder(&prune.argv).await?;
-    let (_, after) = look_at_builder(config).await?;
-    let left: HashSet<&str> = after.records.iter().map(|record| record.id.as_str()).collect();
-    let gone: Vec<u64> = before
-        .iter()
-        .flat_map(|cache| &cache.records)
-        .filter(|record| !left.contains(record.id.as_str()))
-        .map(|record| record.bytes)
-        .collect();
-    Ok(BuilderReport {
-        command: prune.argv.to_string(),
-        records: gone.len(),
-        freed_bytes: gone.iter().sum(),
-        exact: prune.expected.exact && after.exact,
+/// What the steps need.
+struct Run<'a> {
+    ui: &'a Ui,
+    config: &'a Config,
+    /// `None` when only the builder is pruned.
+    registry: Option<&'a (Aws, &'a Environment)>,
+}
+
+impl Run<'_> {
+    /// Takes the steps, and adds what came of each to the report as soon as it is known. An
+    /// image that can not be deleted does not stop the rest; the error is the first of those.
+    async fn take(
+        &self,
+        steps: Vec<Step>,
+        before: Option<&BuilderCache>,
+        mut known: Vec<Repository>,
+        report: &mut Report,
+    ) -> Result<()> {
+        let of = steps.len();
+        let (mut again, mut failed) = (None, Ok(()));
+        for (index, step) in steps.into_iter().enumerate() {
+            let number = index + 1;
+            self.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
+            let start = Instant::now();
+            let detail = match step {
+                Step::Builder(prune) => {
+                    let builder = self.builder(&prune, before).await?;
+                    let detail = builder.to_string();
+                    report.builder = Some(builder);
+                    detail
+                }
+                Step::Registry(plan) => {
+                    let (aws, environment) = self.registry.context("no registry was read")?;
+                    // As late as can be, and once for all repositories.
+                    let (repositories, uses) = match &again {
+                        Some(again) => again,
+                        None => again.insert(self.look_again(std::mem::take(&mut known)).await?),
+                    };
+                    let name = environment.repository_name(&plan.repository);
+                    let deleted = delete(self.ui, aws, name, &plan, repositories, uses).await?;
+                    failed = failed.and(deleted.outcome.check(&plan.repository));
+                    let detail = deleted.to_string();
+                    report.registry.push(deleted);
+                    detail
+                }
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            self.ui.emit(&Event::StepFinished { number, seconds, detail: Some(detail) });
+        }
+        failed
+    }
+
+    /// Runs the command, and compares the cache before and after it.
+    async fn builder(
+        &self,
+        prune: &PruneBuilder,
+        before: Option<&BuilderCache>,
+    ) -> Result<BuilderReport> {
+        apply::builder(&prune.argv).await?;
+        let (_, after) = look_at_builder(self.config).await?;
+        let left: HashSet<&str> = after.records.iter().map(|record| record.id.as_str()).collect();
+        let gone: Vec<u64> = before
+            .iter()
+            .flat_map(|cache| &cache.records)
+            .filter(|record| !left.contains(record.id.as_str()))
+            .map(|record| record.bytes)
+            .collect();
+        Ok(BuilderReport {
+            command: prune.argv.to_string(),
+            records: gone.len(),
+            freed_bytes: gone.iter().sum(),
+            exact: prune.expected.exact && after.exact,
+        })
+    }
+
+    /// What is in the repositories and in use now.
+    async fn look_again(&self, known: Vec<Repository>) -> Result<(Vec<Repository>, Vec<Use>)> {
+        let (aws, environment) = self.registry.context("no registry was read")?;
+        let found = look_at_registry(self.ui, self.config, environment, aws, known).await?;
+        Ok((found.repositories, found.uses.map_err(nothing_deleted)?))
+    }
+}
+
+/// Deletes what of a plan may still go.
+async fn delete(
+    ui: &Ui,
+    aws: &Aws,
+    name: &str,
+    plan: &PrunePlan,
+    repositories: &[Repository],
+    uses: &[Use],
+) -> Result<RegistryReport> {
+    let found = repositories.iter().find(|found| found.uri() == plan.repository);
+    let repository = found.with_context(|| format!("{} is gone", plan.repository))?;
+    let in_use = InUse::resolve(repository, uses).map_err(|e| nothing_deleted(e.into()))?;
+    let checked = recheck(plan, repository, &in_use).map_err(|e| nothing_deleted(e.into()))?;
+    for (digest, change) in &checked.changes {
+        ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
+    }
+    let outcome = apply::registry(ui, aws, name, &checked.plan, repository).await?;
+    Ok(RegistryReport {
+        repository: plan.repository.clone(),
+        outcome,
+        changed: checked.changes,
+        kept: checked.plan.keep.len(),
     })
 }
 
-/// Looks again and deletes. The error is the first failure to delete.
-async fn prune_registry(
-    ui: &Ui,
-    config: &Config,
-    environment: &Environment,
-    aws: &Aws,
-    plans: Vec<PrunePlan>,
-    known: Vec<Repository>,
-) -> Result<(Vec<RegistryReport>, Option<anyhow::Error>)> {
-    let again = look_at_registry(ui, config, environment, aws, known).await?;
-    let uses = again.uses.map_err(nothing_deleted)?;
-    let (mut reports, mut failed) = (Vec::new(), None);
-    for plan in plans {
-        let found = again.repositories.iter().find(|found| found.uri() == plan.repository);
-        let repository = found.with_context(|| format!("{} is gone", plan.repository))?;
-        let in_use = InUse::resolve(repository, &uses).map_err(|e| nothing_deleted(e.into()))?;
-        let checked = recheck(&plan, repository, &in_use).map_err(|e| nothing_deleted(e.into()))?;
-        for (digest, change) in &checked.changes {
-            ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
-        }
-        let name = environment.repository_name(&plan.repository);
-        ui.emit(&Event::Note { text: Step::Registry(checked.plan.clone()).to_string() });
-        let outcome = apply::registry(ui, aws, name, &checked.plan, repository).await?;
-        if let Err(error) = outcome.check(&plan.repository) {
-            failed.get_or_insert(error);
-        }
-        reports.push(RegistryReport {
-            repository: plan.repository,
-            outcome,
-            changed: checked.changes,
-            kept: checked.plan.keep.len(),
-        });
+impl Report {
+    /// Whether nothing was pruned.
+    fn is_empty(&self) -> bool {
+        self.builder.is_none() && self.registry.is_empty()
     }
-    Ok((reports, failed))
+}
+
+impl fmt::Display for BuilderReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let about = if self.exact { "" } else { "about " };
+        write!(f, "{about}{} freed, {} records", format_size(self.freed_bytes), self.records)
+    }
+}
+
+impl fmt::Display for RegistryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { repository, outcome, kept, .. } = self;
+        write!(
+            f,
+            "{} freed, {} images deleted from {repository}, {kept} kept",
+            format_size(outcome.freed_bytes),
+            outcome.deleted.len()
+        )?;
+        match outcome.failed.len() {
+            0 => Ok(()),
+            failed => write!(f, ", {failed} could not be deleted"),
+        }
+    }
 }
 
 fn text(report: &Report) -> String {
-    let mut lines = Vec::new();
-    if let Some(builder) = &report.builder {
-        let about = if builder.exact { "" } else { "about " };
-        lines.push(format!(
-            "builder   {about}{} freed, {} records",
-            format_size(builder.freed_bytes),
-            builder.records
-        ));
+    if report.is_empty() {
+        return "nothing to prune".to_owned();
     }
-    for repository in &report.registry {
-        lines.push(format!(
-            "registry  {} freed, {} images deleted from {}, {} kept",
-            format_size(repository.outcome.freed_bytes),
-            repository.outcome.deleted.len(),
-            repository.repository,
-            repository.kept
-        ));
+    let builder = report.builder.iter().map(|builder| format!("builder   {builder}"));
+    let registry = report.registry.iter().map(|registry| format!("registry  {registry}"));
+    builder.chain(registry).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_part_freed_is_told_also_when_the_other_has_nothing() {
+        let mut report = Report::default();
+        assert!(report.is_empty());
+        assert_eq!(text(&report), "nothing to prune");
+        report.builder = Some(BuilderReport {
+            command: "docker buildx prune".into(),
+            records: 2,
+            freed_bytes: 3_000_000,
+            exact: false,
+        });
+        assert!(!report.is_empty());
+        assert_eq!(text(&report), "builder   about 3.00 MB freed, 2 records");
+        report.registry.push(RegistryReport {
+            repository: "r/app".into(),
+            outcome: Deleted::default(),
+            changed: Vec::new(),
+            kept: 4,
+        });
+        let registry = "registry  0 B freed, 0 images deleted from r/app, 4 kept";
+        assert_eq!(text(&report).lines().nth(1), Some(registry));
     }
-    if lines.is_empty() {
-        lines.push("nothing to prune".to_owned());
-    }
-    lines.join("\n")
 }

@@ -14,13 +14,13 @@ use super::taskdef::register_input;
 /// One difference. Values are shown as text; a secret is not shown at all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Difference {
+pub struct Difference {
     /// Such as `containers.api.environment.LOG_LEVEL`.
-    pub(crate) path: String,
+    pub path: String,
     /// `None` when it was not there.
-    pub(crate) before: Option<String>,
+    pub before: Option<String>,
     /// `None` when it will be gone.
-    pub(crate) after: Option<String>,
+    pub after: Option<String>,
 }
 
 impl std::fmt::Display for Difference {
@@ -82,7 +82,7 @@ const DEFAULTS: [(&str, &str, &str); 11] = [
 
 /// The differences, sorted by path. Either side may be a described task
 /// definition or the input to register one.
-pub(crate) fn diff(current: &Value, next: &Value) -> Vec<Difference> {
+pub fn diff(current: &Value, next: &Value) -> Vec<Difference> {
     let [current, next] = [current, next].map(|definition| {
         let mut leaves = BTreeMap::new();
         if let Ok(input) = register_input(definition) {
@@ -98,7 +98,7 @@ pub(crate) fn diff(current: &Value, next: &Value) -> Vec<Difference> {
 }
 
 /// Whether registering `next` would give the same task definition again.
-pub(crate) fn is_unchanged(current: &Value, next: &Value) -> bool {
+pub fn is_unchanged(current: &Value, next: &Value) -> bool {
     let usable = [current, next].iter().all(|definition| register_input(definition).is_ok());
     usable && diff(current, next).is_empty()
 }

@@ -56,7 +56,7 @@ const LIMITS: &[&str] = &["MAX", "MIN", "NUM"];
 const WHOLE: &[&str] = &["DSN", "WEBHOOK"];
 
 /// Whether a value of this name is likely a secret.
-pub(crate) fn secret_looking(name: &str) -> bool {
+pub fn secret_looking(name: &str) -> bool {
     let words = words(name);
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
     let [first, last] = [first.as_str(), last.as_str()];
@@ -88,7 +88,7 @@ pub(crate) fn secret_looking(name: &str) -> bool {
 }
 
 /// Whether a value gives itself away: a URL with a password in it.
-pub(crate) fn carries_password(value: &str) -> bool {
+pub fn carries_password(value: &str) -> bool {
     let Some((_, rest)) = value.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     authority

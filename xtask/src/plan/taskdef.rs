@@ -29,20 +29,20 @@ pub(super) const OUTPUT_ONLY: [&str; 9] = [
 /// What a deploy changes in a task definition. Everything not named here stays
 /// as it is; a variable that is no longer declared is not removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Change {
+pub struct Change {
     /// Name of the container that gets the image.
-    pub(crate) container: String,
+    pub container: String,
     /// The image, by digest.
-    pub(crate) image: String,
+    pub image: String,
     /// Environment variables to set, name to value.
-    pub(crate) environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, String>,
     /// Secrets to set, name to the ARN they are taken from.
-    pub(crate) secrets: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// Why there is no next task definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TaskDefError {
+pub enum TaskDefError {
     /// The container to change does not exist.
     UnknownContainer { family: String, container: String, available: Vec<String> },
     /// A member does not have the shape the API documents.
@@ -85,7 +85,7 @@ impl std::error::Error for TaskDefError {}
 ///
 /// When the container does not exist, `current` is no task definition, or
 /// `change` contradicts itself.
-pub(crate) fn next(current: &Value, change: &Change) -> Result<Value, TaskDefError> {
+pub fn next(current: &Value, change: &Change) -> Result<Value, TaskDefError> {
     if let Some(name) = change.environment.keys().find(|name| change.secrets.contains_key(*name)) {
         return Err(TaskDefError::DeclaredTwice { name: name.clone() });
     }

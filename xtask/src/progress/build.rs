@@ -17,7 +17,7 @@ use super::{
 
 /// How the process that builds came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// Exit code 0.
     Success,
     /// Another exit code, or none: killed by a signal that we did not send.
@@ -28,7 +28,7 @@ pub(crate) enum Ended {
 
 impl Ended {
     /// Reads buildx's exit code: 130 is what it calls being interrupted.
-    pub(crate) fn from_exit_code(code: Option<i32>) -> Self {
+    pub fn from_exit_code(code: Option<i32>) -> Self {
         match code {
             Some(0) => Self::Success,
             Some(130) => Self::Interrupted,
@@ -39,7 +39,7 @@ impl Ended {
 
 /// Everything that is known of a build.
 #[derive(Debug, Default)]
-pub(crate) struct BuildState {
+pub struct BuildState {
     /// In the order in which they were first heard of.
     vertices: Vec<Vertex>,
     by_digest: HashMap<String, usize>,
@@ -64,12 +64,12 @@ enum Told {
 
 impl BuildState {
     /// Nothing is known yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Takes a line of the stream, whatever it is, and says what is new.
-    pub(crate) fn apply_line(&mut self, line: Line) -> Vec<ProgressEvent> {
+    pub fn apply_line(&mut self, line: Line) -> Vec<ProgressEvent> {
         match line {
             Line::Status(status) => self.apply(status),
             Line::Text(text) => {
@@ -82,7 +82,7 @@ impl BuildState {
     }
 
     /// Merges an update, and says what is new. The same update again has nothing new.
-    pub(crate) fn apply(&mut self, status: SolveStatus) -> Vec<ProgressEvent> {
+    pub fn apply(&mut self, status: SolveStatus) -> Vec<ProgressEvent> {
         let mut events = Vec::new();
         let touched: Vec<usize> = status.vertexes.iter().map(|u| self.merge_vertex(u)).collect();
         for &vertex in &touched {
@@ -104,7 +104,7 @@ impl BuildState {
     }
 
     /// Says that the process has ended, and what is new by that. To be called once.
-    pub(crate) fn finish(&mut self, ended: Ended) -> Vec<ProgressEvent> {
+    pub fn finish(&mut self, ended: Ended) -> Vec<ProgressEvent> {
         self.ended = Some(ended);
         let mut events = Vec::new();
         for index in 0..self.vertices.len() {
@@ -119,43 +119,43 @@ impl BuildState {
     }
 
     /// The vertices, in the order in which they were first heard of.
-    pub(crate) fn vertices(&self) -> &[Vertex] {
+    pub fn vertices(&self) -> &[Vertex] {
         &self.vertices
     }
 
     /// Where a digest's vertex is among [`Self::vertices`].
-    pub(crate) fn index(&self, digest: &str) -> Option<usize> {
+    pub fn index(&self, digest: &str) -> Option<usize> {
         self.by_digest.get(digest).copied()
     }
 
     /// A vertex by its digest.
-    pub(crate) fn vertex(&self, digest: &str) -> Option<&Vertex> {
+    pub fn vertex(&self, digest: &str) -> Option<&Vertex> {
         self.index(digest).map(|index| &self.vertices[index])
     }
 
     /// Warnings, each once.
-    pub(crate) fn warnings(&self) -> &[BuildWarning] {
+    pub fn warnings(&self) -> &[BuildWarning] {
         &self.warnings
     }
 
     /// What buildx said in plain text. Not sanitised.
-    pub(crate) fn text(&self) -> &[String] {
+    pub fn text(&self) -> &[String] {
         &self.text
     }
 
     /// How the build ended, if it did.
-    pub(crate) fn ended(&self) -> Option<Ended> {
+    pub fn ended(&self) -> Option<Ended> {
         self.ended
     }
 
     /// The first moment heard of.
-    pub(crate) fn started(&self) -> Option<Timestamp> {
+    pub fn started(&self) -> Option<Timestamp> {
         self.started
     }
 
     /// The latest moment heard of. A live display adds the time that has passed here since the
     /// last update, so that a builder whose clock is off does not show absurd times.
-    pub(crate) fn latest(&self) -> Option<Timestamp> {
+    pub fn latest(&self) -> Option<Timestamp> {
         self.latest
     }
 

@@ -13,7 +13,7 @@ use super::{build::BuildState, event::StepRef, name::VertexKind, vertex::Vertex}
 /// Why a step was run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "cause", rename_all = "kebab-case")]
-pub(crate) enum Cause {
+pub enum Cause {
     /// Something that it builds on was run.
     StepRan { step: StepRef },
     /// No cache has a result for these files: they differ, or the instruction does.
@@ -34,7 +34,7 @@ impl fmt::Display for Cause {
 
 impl Cause {
     /// Why this vertex, that was run, was not cached.
-    pub(crate) fn of(state: &BuildState, vertex: &Vertex) -> Self {
+    pub fn of(state: &BuildState, vertex: &Vertex) -> Self {
         if let Some(step) = step_that_ran(state, vertex, &mut HashSet::new()) {
             return Self::StepRan { step };
         }

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// Which phase a vertex is, if its start and end are worth an event.
-pub(crate) fn told_phase(kind: &VertexKind) -> Option<Phase> {
+pub fn told_phase(kind: &VertexKind) -> Option<Phase> {
     match kind {
         VertexKind::ResolveBase(_) => Some(Phase::Resolve),
         VertexKind::Authenticate => Some(Phase::Authenticate),
@@ -24,7 +24,7 @@ pub(crate) fn told_phase(kind: &VertexKind) -> Option<Phase> {
 }
 
 /// Which phase it is that failed, of those that are not told otherwise.
-pub(crate) fn untold_phase(vertex: &Vertex, error: &str) -> Phase {
+pub fn untold_phase(vertex: &Vertex, error: &str) -> Phase {
     match vertex.kind {
         VertexKind::LoadDefinition => Phase::Definition,
         VertexKind::LoadContext => Phase::Context,
@@ -35,13 +35,13 @@ pub(crate) fn untold_phase(vertex: &Vertex, error: &str) -> Phase {
 }
 
 /// Whether an export failed at pushing, which is the last thing that it does.
-pub(crate) fn is_push_failure(vertex: &Vertex, error: &str) -> bool {
+pub fn is_push_failure(vertex: &Vertex, error: &str) -> bool {
     error.starts_with("failed to push")
         || vertex.activities.keys().any(|id| id.starts_with("pushing "))
 }
 
 /// What an activity within an exporter is.
-pub(crate) fn activity_phase(kind: &VertexKind, id: &str) -> Option<Phase> {
+pub fn activity_phase(kind: &VertexKind, id: &str) -> Option<Phase> {
     if *kind != VertexKind::Export {
         return None;
     }
@@ -56,7 +56,7 @@ pub(crate) fn activity_phase(kind: &VertexKind, id: &str) -> Option<Phase> {
 }
 
 /// Which way the bytes of an activity go.
-pub(crate) fn transfer_kind(kind: &VertexKind, id: &str) -> Option<TransferKind> {
+pub fn transfer_kind(kind: &VertexKind, id: &str) -> Option<TransferKind> {
     match kind {
         VertexKind::LoadDefinition => Some(TransferKind::Definition),
         VertexKind::LoadContext => Some(TransferKind::Context),

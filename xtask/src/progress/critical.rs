@@ -6,7 +6,7 @@ use super::{build::BuildState, vertex::Vertex};
 
 /// The critical path through the build graph: from the step that was done last, each time to the
 /// input that was done last, in the order of execution. Indices into [`BuildState::vertices`].
-pub(crate) fn path(state: &BuildState) -> Vec<usize> {
+pub fn path(state: &BuildState) -> Vec<usize> {
     let last_of = |indices: &mut dyn Iterator<Item = usize>| {
         indices
             .filter(|&index| state.vertices()[index].completed().is_some())

@@ -7,7 +7,7 @@ use super::{name::StepName, time::Timestamp};
 /// Something that happened. Texts in it are sanitised; moments are the builder's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub(crate) enum ProgressEvent {
+pub enum ProgressEvent {
     /// A step of a stage began, or was found in the cache.
     StepStarted { at: Timestamp, step: StepRef },
     /// A step is done.
@@ -40,38 +40,38 @@ pub(crate) enum ProgressEvent {
 /// Which step of the Dockerfile something is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct StepRef {
+pub struct StepRef {
     /// The platform, if several are built.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) platform: Option<String>,
+    pub platform: Option<String>,
     /// The stage.
-    pub(crate) stage: String,
+    pub stage: String,
     /// Which step of the stage, from 1.
-    pub(crate) index: usize,
+    pub index: usize,
     /// How many steps the stage has.
-    pub(crate) total: usize,
+    pub total: usize,
     /// The instruction.
-    pub(crate) instruction: String,
+    pub instruction: String,
 }
 
 impl StepRef {
     /// The stage, with the platform where there are several: `linux/arm64 runtime`.
-    pub(crate) fn stage_label(&self) -> String {
+    pub fn stage_label(&self) -> String {
         stage_label(self.platform.as_deref(), &self.stage)
     }
 
     /// Whether it is a `FROM`: a source, that is neither run nor cached like others.
-    pub(crate) fn is_from(&self) -> bool {
+    pub fn is_from(&self) -> bool {
         self.instruction.starts_with("FROM ")
     }
 
     /// `runtime 3/5`.
-    pub(crate) fn position(&self) -> String {
+    pub fn position(&self) -> String {
         format!("{} {}/{}", self.stage_label(), self.index, self.total)
     }
 
     /// `runtime 3/5 COPY app/ /srv/`.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         format!("{} {}", self.position(), self.brief())
     }
 
@@ -95,14 +95,14 @@ impl From<&StepName> for StepRef {
 }
 
 /// See [`StepRef::stage_label`].
-pub(crate) fn stage_label(platform: Option<&str>, stage: &str) -> String {
+pub fn stage_label(platform: Option<&str>, stage: &str) -> String {
     platform.map_or_else(|| stage.to_owned(), |platform| format!("{platform} {stage}"))
 }
 
 /// Where a command wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum LogStream {
+pub enum LogStream {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -112,41 +112,41 @@ pub(crate) enum LogStream {
 /// A finding of the Dockerfile checks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct BuildWarning {
+pub struct BuildWarning {
     /// What is wrong, in one line, with the rule's name in front.
-    pub(crate) message: String,
+    pub message: String,
     /// More about it.
-    pub(crate) detail: Vec<String>,
+    pub detail: Vec<String>,
     /// Where the rule is documented; may be empty.
-    pub(crate) url: String,
+    pub url: String,
     /// The file; may be empty.
-    pub(crate) file: String,
+    pub file: String,
     /// The line, from 1, if it is known.
-    pub(crate) line: Option<usize>,
+    pub line: Option<usize>,
 }
 
 /// Bytes on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Transfer {
+pub struct Transfer {
     /// Which way.
-    pub(crate) kind: TransferKind,
+    pub kind: TransferKind,
     /// What: a layer's digest, `transferring context:`.
-    pub(crate) what: String,
+    pub what: String,
     /// Where it is needed, if that is a step.
-    pub(crate) step: Option<StepRef>,
+    pub step: Option<StepRef>,
     /// Bytes so far.
-    pub(crate) current: u64,
+    pub current: u64,
     /// Bytes in all, where that is known.
-    pub(crate) total: Option<u64>,
+    pub total: Option<u64>,
     /// Whether all is done.
-    pub(crate) completed: bool,
+    pub completed: bool,
 }
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum TransferKind {
+pub enum TransferKind {
     /// The Dockerfile and its ignore file, to the builder.
     Definition,
     /// Files of the build context, to the builder.
@@ -162,7 +162,7 @@ pub(crate) enum TransferKind {
 /// What there is around the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The Dockerfile and its ignore file are read.
     Definition,
     /// The digests of base images are looked up.

@@ -7,25 +7,25 @@ use super::text::sanitise;
 /// The failing lines of a Dockerfile with some around them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Excerpt {
+pub struct Excerpt {
     /// The file, as it was given to buildx.
-    pub(crate) file: String,
+    pub file: String,
     /// The first failing line, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// The lines.
-    pub(crate) lines: Vec<ExcerptLine>,
+    pub lines: Vec<ExcerptLine>,
 }
 
 /// One line of an [`Excerpt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct ExcerptLine {
+pub struct ExcerptLine {
     /// Its number, from 1.
-    pub(crate) number: usize,
+    pub number: usize,
     /// Whether it is (part of) what failed.
-    pub(crate) failing: bool,
+    pub failing: bool,
     /// Its text, sanitised.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Excerpt {
@@ -38,7 +38,7 @@ impl Excerpt {
     ///    6 | >>> RUN exit 3
     /// --------------------
     /// ```
-    pub(crate) fn find(text: &[String]) -> Option<Self> {
+    pub fn find(text: &[String]) -> Option<Self> {
         text.windows(2).enumerate().find_map(|(at, pair)| {
             let (file, line) = pair[0].rsplit_once(':')?;
             let line = line.parse().ok()?;
@@ -49,7 +49,7 @@ impl Excerpt {
     }
 
     /// The lines as they are shown, the failing ones marked.
-    pub(crate) fn render(&self) -> Vec<String> {
+    pub fn render(&self) -> Vec<String> {
         let digits = self.lines.iter().map(|l| l.number).max().unwrap_or(0).to_string().len();
         let lines = self.lines.iter().map(|line| {
             let mark = if line.failing { '>' } else { ' ' };
@@ -70,7 +70,7 @@ fn excerpt_line(line: &str) -> Option<ExcerptLine> {
 }
 
 /// The error that buildx ends with, without what it puts in front of every error.
-pub(crate) fn final_error(text: &[String]) -> Option<String> {
+pub fn final_error(text: &[String]) -> Option<String> {
     let at = text.iter().rposition(|line| line.starts_with("ERROR: "))?;
     let mut error = text[at..].join("\n");
     for prefix in ["ERROR: ", "failed to build: ", "failed to solve: "] {

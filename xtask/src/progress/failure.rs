@@ -15,25 +15,25 @@ use super::{
 /// What to tell about a failed build.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Where it failed.
-    pub(crate) phase: FailedPhase,
+    pub phase: FailedPhase,
     /// The step, if it was one.
-    pub(crate) step: Option<StepRef>,
+    pub step: Option<StepRef>,
     /// The error, sanitised; lines are separated by `\n`.
-    pub(crate) error: String,
+    pub error: String,
     /// The exit code of the step's command.
-    pub(crate) exit_code: Option<i32>,
+    pub exit_code: Option<i32>,
     /// The last lines that the step wrote, at most fifty.
-    pub(crate) log_tail: Vec<String>,
+    pub log_tail: Vec<String>,
     /// The failing lines of the Dockerfile.
-    pub(crate) excerpt: Option<Excerpt>,
+    pub excerpt: Option<Excerpt>,
 }
 
 /// In which phase a build failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum FailedPhase {
+pub enum FailedPhase {
     /// The Dockerfile, its context or one of its steps.
     Build,
     /// A base image could not be found or pulled.
@@ -48,14 +48,14 @@ pub(crate) enum FailedPhase {
 
 impl FailedPhase {
     /// Whether a registry refused what was built, so that the exit code is the push's.
-    pub(crate) fn is_push(self) -> bool {
+    pub fn is_push(self) -> bool {
         matches!(self, Self::Push | Self::CacheExport)
     }
 }
 
 impl Failure {
     /// The error in one line: `exit code 3` says more than the whole command again.
-    pub(crate) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         match self.exit_code {
             Some(code) => format!("exit code {code}"),
             None => summary(&self.error),
@@ -63,7 +63,7 @@ impl Failure {
     }
 
     /// Why the build failed. `None` if it did not, or is not over.
-    pub(crate) fn of(state: &BuildState) -> Option<Self> {
+    pub fn of(state: &BuildState) -> Option<Self> {
         let Some(Ended::Failed(code)) = state.ended() else { return None };
         let said = final_error(state.text());
         let vertex = culprit(state, said.as_deref());
@@ -85,7 +85,7 @@ impl Failure {
 }
 
 /// An error in one line.
-pub(crate) fn summary(error: &str) -> String {
+pub fn summary(error: &str) -> String {
     match exit_code(error) {
         Some(code) => format!("exit code {code}"),
         None => sanitise(error.lines().next().unwrap_or("no reason was given")),

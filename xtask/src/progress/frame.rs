@@ -13,11 +13,11 @@ use super::{
 
 /// The room for a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
+pub struct Size {
     /// At most so many lines.
-    pub(crate) lines: usize,
+    pub lines: usize,
     /// None of them wider.
-    pub(crate) columns: usize,
+    pub columns: usize,
 }
 
 /// How urgent a line is, if there is no room for all of them.
@@ -35,7 +35,7 @@ enum Rank {
 ///
 /// `now` is the builder's clock: [`BuildState::latest`] plus the time since the last update.
 /// Where there is not room for everything, what is at work stays.
-pub(crate) fn frame(state: &BuildState, now: Timestamp, size: Size) -> Vec<String> {
+pub fn frame(state: &BuildState, now: Timestamp, size: Size) -> Vec<String> {
     let report = state.report();
     let mut lines = vec![(Rank::Header, header(state, &report, now))];
     let column = report.stages.iter().map(|s| width(&s.label())).max().unwrap_or(0).min(24);

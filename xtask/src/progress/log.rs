@@ -13,7 +13,7 @@ use super::{
 /// ```text
 ///    2.314 runtime 4/5 | Collecting numpy
 /// ```
-pub(crate) fn lines(event: &ProgressEvent, origin: Option<Timestamp>) -> Vec<String> {
+pub fn lines(event: &ProgressEvent, origin: Option<Timestamp>) -> Vec<String> {
     let at = moment(event).zip(origin).map(|(at, origin)| at.seconds_since(origin));
     let clock = at.map_or_else(|| " ".repeat(8), |seconds| format!("{seconds:>8.3}"));
     body(event).into_iter().map(|line| format!("{clock} {line}").trim_end().to_owned()).collect()

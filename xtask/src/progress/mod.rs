@@ -13,33 +13,33 @@
 //! *Architecture Invariant:* everything here is a pure function of its arguments. There is no
 //! clock, process, terminal, network or async runtime.
 
-pub(crate) mod build;
+pub mod build;
 mod cause;
 mod classify;
 mod critical;
 mod event;
 mod excerpt;
 mod failure;
-pub(crate) mod frame;
-pub(crate) mod log;
+pub mod frame;
+pub mod log;
 mod name;
 mod output;
 mod phases;
-pub(crate) mod render;
+pub mod render;
 mod report;
 mod stages;
-pub(crate) mod stream;
+pub mod stream;
 mod summary;
-pub(crate) mod text;
+pub mod text;
 mod time;
-pub(crate) mod timeline;
+pub mod timeline;
 mod vertex;
-pub(crate) mod waterfall;
+pub mod waterfall;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
+pub use self::{
     build::{BuildState, Ended},
     event::ProgressEvent,
     failure::FailedPhase,

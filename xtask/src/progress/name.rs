@@ -4,7 +4,7 @@ use super::text::{sanitise, shorten_digests};
 
 /// What a vertex of the build graph is for, read off its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum VertexKind {
+pub enum VertexKind {
     /// An instruction of the Dockerfile.
     Step(StepName),
     /// `[internal] load build definition`, `.dockerignore`: the Dockerfile itself.
@@ -29,31 +29,31 @@ pub(crate) enum VertexKind {
 
 /// `[linux/arm64 runtime 3/5] COPY app/ /srv/` taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StepName {
+pub struct StepName {
     /// The platform, if several are built.
-    pub(crate) platform: Option<String>,
+    pub platform: Option<String>,
     /// The stage's name; BuildKit leaves it out for the only stage of a Dockerfile: `stage-0`.
-    pub(crate) stage: String,
+    pub stage: String,
     /// Which step of the stage this is, from 1.
-    pub(crate) index: usize,
+    pub index: usize,
     /// How many steps the stage has.
-    pub(crate) total: usize,
+    pub total: usize,
     /// The instruction: `COPY app/ /srv/`. Digests in it are shortened.
-    pub(crate) instruction: String,
+    pub instruction: String,
     /// Whether this is the second half of a `COPY --link`: putting the finished layer in place.
-    pub(crate) link: bool,
+    pub link: bool,
 }
 
 impl StepName {
     /// Whether the instruction is a `FROM`: a source, that is neither run nor cached like others.
-    pub(crate) fn is_from(&self) -> bool {
+    pub fn is_from(&self) -> bool {
         self.instruction.starts_with("FROM ")
     }
 }
 
 impl VertexKind {
     /// Reads a vertex's name. Every name is something; what is not known is [`VertexKind::Other`].
-    pub(crate) fn parse(name: &str) -> Self {
+    pub fn parse(name: &str) -> Self {
         if let Some((bracket, rest)) = name.strip_prefix('[').and_then(|n| n.split_once("] ")) {
             return bracketed(bracket, rest);
         }

@@ -7,11 +7,11 @@ const LONGEST_PARTIAL_BYTES: usize = 64 << 10;
 
 /// The unfinished line of one stream of one step.
 #[derive(Debug, Default)]
-pub(crate) struct PartialLine(Vec<u8>);
+pub struct PartialLine(Vec<u8>);
 
 impl PartialLine {
     /// Takes a piece, and gives the lines that are complete now, sanitised.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<String> {
+    pub fn push(&mut self, piece: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         for part in piece.split_inclusive(|&byte| byte == b'\n') {
             self.0.extend_from_slice(part);
@@ -23,7 +23,7 @@ impl PartialLine {
     }
 
     /// What there is, as a line: the command has ended.
-    pub(crate) fn flush(&mut self) -> Option<String> {
+    pub fn flush(&mut self) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }

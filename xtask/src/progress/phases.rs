@@ -97,19 +97,19 @@ pub(super) fn cache_imports(state: &BuildState, clock: &Clock) -> Vec<CacheImpor
 
 /// Bytes that were moved, so far.
 #[derive(Default)]
-pub(crate) struct Transferred<'a> {
+pub struct Transferred<'a> {
     /// Of the build context.
-    pub(crate) context: u64,
+    pub context: u64,
     /// By digest: a layer is reported by every step that waits for it.
-    pub(crate) pulled: HashMap<&'a str, u64>,
+    pub pulled: HashMap<&'a str, u64>,
     /// By digest: what these will come to.
-    pub(crate) pulling: HashMap<&'a str, u64>,
+    pub pulling: HashMap<&'a str, u64>,
     /// `None` where BuildKit does not say.
-    pub(crate) pushed: Option<u64>,
+    pub pushed: Option<u64>,
 }
 
 impl<'a> Transferred<'a> {
-    pub(crate) fn of(state: &'a BuildState) -> Self {
+    pub fn of(state: &'a BuildState) -> Self {
         let mut bytes = Self::default();
         for vertex in state.vertices() {
             for (id, activity) in &vertex.activities {

@@ -13,7 +13,7 @@ const SHORT_PHASE_SECONDS: f64 = 0.5;
 ///
 /// Output of commands is in the full log ([`super::log`]); of a failed step, [`failure`] shows the
 /// last lines at the end.
-pub(crate) fn plain(event: &ProgressEvent) -> Vec<String> {
+pub fn plain(event: &ProgressEvent) -> Vec<String> {
     match event {
         ProgressEvent::StepStarted { .. }
         | ProgressEvent::Log { .. }
@@ -93,7 +93,7 @@ fn is_absent(reason: &str) -> bool {
 }
 
 /// The table by stage and the figures under it.
-pub(crate) fn table(report: &BuildReport) -> Vec<String> {
+pub fn table(report: &BuildReport) -> Vec<String> {
     if report.stages.is_empty() {
         return figures(report);
     }
@@ -198,7 +198,7 @@ fn figures(report: &BuildReport) -> Vec<String> {
 }
 
 /// What to show of a failure: where, the lines of the Dockerfile, the last output, the error.
-pub(crate) fn failure(report: &BuildReport) -> Vec<String> {
+pub fn failure(report: &BuildReport) -> Vec<String> {
     let Some(failure) = &report.failure else { return vec![] };
     let mut lines = Vec::new();
     if let Some(step) = &failure.step {

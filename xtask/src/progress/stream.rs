@@ -12,7 +12,7 @@ use super::time::Timestamp;
 
 /// One line of the stream.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Line {
+pub enum Line {
     /// An update of the build's state.
     Status(SolveStatus),
     /// What buildx says in plain text: usage errors before a build, the failing lines of the
@@ -22,7 +22,7 @@ pub(crate) enum Line {
 
 /// A line that begins like an update, and is none. The build is not affected, its display is.
 #[derive(Debug)]
-pub(crate) struct MalformedLine {
+pub struct MalformedLine {
     cause: serde_json::Error,
     start: String,
 }
@@ -48,7 +48,7 @@ impl std::error::Error for MalformedLine {
 ///
 /// # Errors
 /// If the line is a JSON object cut short, or with BuildKit's fields in shapes unknown here.
-pub(crate) fn parse(line: &str) -> Result<Line, MalformedLine> {
+pub fn parse(line: &str) -> Result<Line, MalformedLine> {
     let line = line.trim_end_matches(['\r', '\n']);
     if !line.starts_with('{') {
         return Ok(Line::Text(line.to_owned()));
@@ -66,19 +66,19 @@ pub(crate) fn parse(line: &str) -> Result<Line, MalformedLine> {
 
 /// An update: what changed since the one before, though BuildKit repeats itself.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(crate) struct SolveStatus {
+pub struct SolveStatus {
     /// Vertices of the build graph that are new, have started or have completed.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) vertexes: Vec<VertexUpdate>,
+    pub vertexes: Vec<VertexUpdate>,
     /// Work within a vertex: transfers, layers, phases of an export.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) statuses: Vec<StatusUpdate>,
+    pub statuses: Vec<StatusUpdate>,
     /// Output of the build's commands.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) logs: Vec<LogChunk>,
+    pub logs: Vec<LogChunk>,
     /// Findings of the Dockerfile checks.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) warnings: Vec<WarningUpdate>,
+    pub warnings: Vec<WarningUpdate>,
 }
 
 impl SolveStatus {
@@ -92,105 +92,105 @@ impl SolveStatus {
 
 /// A vertex. It may start and complete several times: a cache key is worked on before the content.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct VertexUpdate {
+pub struct VertexUpdate {
     /// What identifies the vertex.
-    pub(crate) digest: String,
+    pub digest: String,
     /// Digests of the vertices that it depends on.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) inputs: Vec<String>,
+    pub inputs: Vec<String>,
     /// See [`VertexKind`](super::name::VertexKind).
     #[serde(default)]
-    pub(crate) name: String,
+    pub name: String,
     /// When it started (this time).
-    pub(crate) started: Option<Timestamp>,
+    pub started: Option<Timestamp>,
     /// When that came to an end.
-    pub(crate) completed: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
     /// Whether its result was in a cache.
     #[serde(default)]
-    pub(crate) cached: bool,
+    pub cached: bool,
     /// Why it failed; empty if it did not.
     #[serde(default)]
-    pub(crate) error: String,
+    pub error: String,
 }
 
 /// Progress within a vertex.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct StatusUpdate {
+pub struct StatusUpdate {
     /// What is done: `transferring context:`, `sha256:…`, `pushing layers`.
-    pub(crate) id: String,
+    pub id: String,
     /// Digest of the vertex.
-    pub(crate) vertex: String,
+    pub vertex: String,
     /// Bytes done, where there are bytes.
     #[serde(default)]
-    pub(crate) current: i64,
+    pub current: i64,
     /// Bytes to do, where that is known; else 0.
     #[serde(default)]
-    pub(crate) total: i64,
+    pub total: i64,
     /// When this was so.
-    pub(crate) timestamp: Option<Timestamp>,
+    pub timestamp: Option<Timestamp>,
     /// When it started.
-    pub(crate) started: Option<Timestamp>,
+    pub started: Option<Timestamp>,
     /// When it was done.
-    pub(crate) completed: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
 }
 
 /// A piece of a command's output, not necessarily whole lines.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct LogChunk {
+pub struct LogChunk {
     /// Digest of the vertex that runs the command.
-    pub(crate) vertex: String,
+    pub vertex: String,
     /// 1 is standard output, 2 standard error.
     #[serde(default)]
-    pub(crate) stream: i64,
+    pub stream: i64,
     /// The bytes.
     #[serde(default, deserialize_with = "base64_bytes")]
-    pub(crate) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// When it was written.
-    pub(crate) timestamp: Option<Timestamp>,
+    pub timestamp: Option<Timestamp>,
 }
 
 /// A finding of the Dockerfile checks, or another warning.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct WarningUpdate {
+pub struct WarningUpdate {
     /// One line: `RuleName: what is wrong (line 6)`.
     #[serde(default, deserialize_with = "base64_bytes")]
-    pub(crate) short: Vec<u8>,
+    pub short: Vec<u8>,
     /// More lines about it.
     #[serde(default, deserialize_with = "base64_list")]
-    pub(crate) detail: Vec<Vec<u8>>,
+    pub detail: Vec<Vec<u8>>,
     /// Where it is documented.
     #[serde(default)]
-    pub(crate) url: String,
+    pub url: String,
     /// The file.
     #[serde(rename = "sourceInfo")]
-    pub(crate) source_info: Option<SourceInfo>,
+    pub source_info: Option<SourceInfo>,
     /// The lines.
     #[serde(default, deserialize_with = "null_is_default")]
-    pub(crate) range: Vec<SourceRange>,
+    pub range: Vec<SourceRange>,
 }
 
 /// The file that a warning is about.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct SourceInfo {
+pub struct SourceInfo {
     /// Its name, as given to buildx.
     #[serde(default)]
-    pub(crate) filename: String,
+    pub filename: String,
 }
 
 /// Lines of a file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct SourceRange {
+pub struct SourceRange {
     /// Where it starts.
     #[serde(default)]
-    pub(crate) start: SourcePosition,
+    pub start: SourcePosition,
 }
 
 /// A place in a file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub(crate) struct SourcePosition {
+pub struct SourcePosition {
     /// The line, from 1; 0 is not known.
     #[serde(default)]
-    pub(crate) line: usize,
+    pub line: usize,
 }
 
 fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

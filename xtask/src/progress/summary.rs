@@ -18,7 +18,7 @@ use super::{
 
 impl BuildState {
     /// Sums up what is known. Sensible at any time, complete after [`BuildState::finish`].
-    pub(crate) fn report(&self) -> BuildReport {
+    pub fn report(&self) -> BuildReport {
         let origin = self.started().unwrap_or(Timestamp::from_unix_nanos(0));
         let now = self.latest().unwrap_or(origin);
         let clock = Clock { origin, now, ended: self.ended().is_some() };
@@ -66,14 +66,14 @@ impl BuildState {
 }
 
 /// The moments that a report is made of.
-pub(crate) struct Clock {
-    pub(crate) origin: Timestamp,
-    pub(crate) now: Timestamp,
-    pub(crate) ended: bool,
+pub struct Clock {
+    pub origin: Timestamp,
+    pub now: Timestamp,
+    pub ended: bool,
 }
 
 impl Clock {
-    pub(crate) fn offset(&self, moment: Timestamp) -> f64 {
+    pub fn offset(&self, moment: Timestamp) -> f64 {
         moment.seconds_since(self.origin)
     }
 

@@ -4,7 +4,7 @@ use std::{iter::Peekable, str::Chars};
 
 /// The longest line kept of a build's output, in characters.
 /// Minified JavaScript on one line is not worth a terminal's time.
-pub(crate) const LONGEST_LINE: usize = 4096;
+pub const LONGEST_LINE: usize = 4096;
 
 /// One line of harmless text out of anything that a build, a Dockerfile or a registry says.
 ///
@@ -14,7 +14,7 @@ pub(crate) const LONGEST_LINE: usize = 4096;
 /// - What GitHub Actions or Azure Pipelines would take for a command is broken by a space:
 ///   `::error::` at the start becomes `: :error::`, `##[` anywhere becomes `# #[`.
 /// - What is longer than [`LONGEST_LINE`] is cut, and ends with `…`.
-pub(crate) fn sanitise(text: &str) -> String {
+pub fn sanitise(text: &str) -> String {
     let mut clean = String::with_capacity(text.len().min(LONGEST_LINE));
     let mut length = 0;
     let mut chars = text.chars().peekable();
@@ -48,13 +48,13 @@ pub(crate) fn sanitise(text: &str) -> String {
 }
 
 /// Each line of a text that may have several, sanitised. No line at all for an empty text.
-pub(crate) fn sanitise_lines(text: &str) -> Vec<String> {
+pub fn sanitise_lines(text: &str) -> Vec<String> {
     text.lines().map(sanitise).collect()
 }
 
 /// The part of a line that a terminal would show at the end: programs draw progress bars by
 /// returning to the start of the line and writing over it.
-pub(crate) fn after_last_carriage_return(line: &str) -> &str {
+pub fn after_last_carriage_return(line: &str) -> &str {
     let line = line.trim_end_matches(['\r', '\n']);
     line.rsplit('\r').find(|part| !part.is_empty()).unwrap_or("")
 }
@@ -112,12 +112,12 @@ fn disarm(text: String) -> String {
 }
 
 /// How many columns of a terminal a text takes, at most.
-pub(crate) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
 
 /// Cuts a text to so many columns; what was cut ends with `…`.
-pub(crate) fn fit(text: &str, columns: usize) -> String {
+pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -135,7 +135,7 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
 }
 
 /// A text with spaces after it, up to so many columns.
-pub(crate) fn pad(text: &str, columns: usize) -> String {
+pub fn pad(text: &str, columns: usize) -> String {
     let mut padded = text.to_owned();
     padded.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(text))));
     padded
@@ -171,7 +171,7 @@ fn char_width(c: char) -> usize {
 }
 
 /// `0.4s`, `12.3s`, `2m05s`, `1h02m`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let seconds = seconds.max(0.0);
     if seconds < 59.95 {
         return format!("{seconds:.1}s");
@@ -185,7 +185,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// `0 B`, `999 B`, `31.1 MB`: decimal units, as buildx shows them.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     if count < 1000 {
         return format!("{count} B");
     }
@@ -201,7 +201,7 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// Twelve digits of a digest are enough for people.
-pub(crate) fn shorten_digests(text: &str) -> String {
+pub fn shorten_digests(text: &str) -> String {
     const PREFIX: &str = "sha256:";
     let mut short = String::with_capacity(text.len());
     let mut rest = text;
@@ -216,7 +216,7 @@ pub(crate) fn shorten_digests(text: &str) -> String {
 }
 
 /// `1 step`, `2 steps`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
+pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -12,33 +12,33 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// The builder may be another machine: compare these with one another, and with the local clock
 /// only by way of [`BuildState::latest`](super::BuildState::latest).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Timestamp(i64);
+pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The moment so many nanoseconds after 1970-01-01T00:00:00Z.
-    pub(crate) fn from_unix_nanos(nanos: i64) -> Self {
+    pub fn from_unix_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 
     /// Seconds from `earlier` to this moment; zero where the clock went backwards.
-    pub(crate) fn seconds_since(self, earlier: Self) -> f64 {
+    pub fn seconds_since(self, earlier: Self) -> f64 {
         nanos_to_seconds(self.0.saturating_sub(earlier.0).max(0))
     }
 
     /// Nanoseconds from `earlier` to this moment; zero where the clock went backwards.
-    pub(crate) fn nanos_since(self, earlier: Self) -> i64 {
+    pub fn nanos_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0).max(0)
     }
 
     /// This moment and `elapsed` more.
     #[must_use]
-    pub(crate) fn plus(self, elapsed: std::time::Duration) -> Self {
+    pub fn plus(self, elapsed: std::time::Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// Reads `2026-01-31T12:00:00.123456789Z` or the same with an offset such as `+02:00`.
     /// `None` for anything else, and for years that do not fit (before 1678 or after 2261).
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
         let year = digits(date.get(0..4)?)?;
         let month = digits(date.get(5..7)?)?;
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// Seconds, to the millisecond: what is finer is noise in a build.
-pub(crate) fn nanos_to_seconds(nanos: i64) -> f64 {
+pub fn nanos_to_seconds(nanos: i64) -> f64 {
     #[allow(clippy::cast_precision_loss)] // A build of 285,000 years would lose milliseconds.
     let millis = (nanos.saturating_add(500_000) / 1_000_000) as f64;
     millis / 1000.0

@@ -10,7 +10,7 @@ const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
 /// The build in the trace-event format (a JSON object; <https://ui.perfetto.dev> opens the file).
 /// A thread is a stage, or what happens around the stages; times count from the build's start.
-pub(crate) fn trace(report: &BuildReport) -> Value {
+pub fn trace(report: &BuildReport) -> Value {
     let mut events = vec![metadata("process_name", 0, "docker buildx build")];
     let mut threads = Threads::default();
     for stage in &report.stages {

@@ -12,23 +12,23 @@ use super::{
 };
 
 /// How many of the last lines of its output are kept of each vertex.
-pub(crate) const LOG_TAIL_LINES: usize = 50;
+pub const LOG_TAIL_LINES: usize = 50;
 
 /// From when to when something was worked on.
-pub(crate) type Interval = (Timestamp, Timestamp);
+pub type Interval = (Timestamp, Timestamp);
 
 /// A vertex and all that BuildKit said about it.
 #[derive(Debug)]
-pub(crate) struct Vertex {
-    pub(crate) name: String,
-    pub(crate) kind: VertexKind,
-    pub(crate) step: Option<StepRef>,
-    pub(crate) inputs: Vec<String>,
+pub struct Vertex {
+    pub name: String,
+    pub kind: VertexKind,
+    pub step: Option<StepRef>,
+    pub inputs: Vec<String>,
     /// By the moment each of them started: a vertex starts and completes several times.
     runs: BTreeMap<Timestamp, Run>,
     /// By id.
-    pub(crate) activities: BTreeMap<String, Activity>,
-    pub(crate) log_tail: VecDeque<String>,
+    pub activities: BTreeMap<String, Activity>,
+    pub log_tail: VecDeque<String>,
     partial_out: PartialLine,
     partial_err: PartialLine,
 }
@@ -42,15 +42,15 @@ struct Run {
 
 /// Work within a vertex.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(crate) struct Activity {
-    pub(crate) started: Option<Timestamp>,
-    pub(crate) completed: Option<Timestamp>,
-    pub(crate) current: u64,
-    pub(crate) total: Option<u64>,
+pub struct Activity {
+    pub started: Option<Timestamp>,
+    pub completed: Option<Timestamp>,
+    pub current: u64,
+    pub total: Option<u64>,
 }
 
 impl Vertex {
-    pub(crate) fn new(raw_name: &str) -> Self {
+    pub fn new(raw_name: &str) -> Self {
         let kind = VertexKind::parse(raw_name);
         let step = match &kind {
             VertexKind::Step(name) => Some(StepRef::from(name)),
@@ -70,7 +70,7 @@ impl Vertex {
     }
 
     /// Merges an update; the same one again, or an older one, changes nothing.
-    pub(crate) fn merge(&mut self, update: &VertexUpdate) {
+    pub fn merge(&mut self, update: &VertexUpdate) {
         // BuildKit leaves the inputs out when a vertex starts for the second time.
         for input in &update.inputs {
             if !self.inputs.contains(input) {
@@ -87,7 +87,7 @@ impl Vertex {
     }
 
     /// Merges an update; says whether it changed anything.
-    pub(crate) fn merge_activity(&mut self, update: &StatusUpdate) -> bool {
+    pub fn merge_activity(&mut self, update: &StatusUpdate) -> bool {
         let known = self.activities.contains_key(&update.id);
         let activity = self.activities.entry(update.id.clone()).or_default();
         let before = activity.clone();
@@ -99,7 +99,7 @@ impl Vertex {
     }
 
     /// Adds output, and gives the lines that are complete.
-    pub(crate) fn write(&mut self, stream: LogStream, data: &[u8]) -> Vec<String> {
+    pub fn write(&mut self, stream: LogStream, data: &[u8]) -> Vec<String> {
         let partial = match stream {
             LogStream::Stdout => &mut self.partial_out,
             LogStream::Stderr => &mut self.partial_err,
@@ -110,7 +110,7 @@ impl Vertex {
     }
 
     /// Gives lines that were left without a line break.
-    pub(crate) fn flush_output(&mut self) -> Vec<(LogStream, String)> {
+    pub fn flush_output(&mut self) -> Vec<(LogStream, String)> {
         let lines: Vec<_> = [
             (LogStream::Stdout, self.partial_out.flush()),
             (LogStream::Stderr, self.partial_err.flush()),
@@ -130,12 +130,12 @@ impl Vertex {
     }
 
     /// When it first started.
-    pub(crate) fn started(&self) -> Option<Timestamp> {
+    pub fn started(&self) -> Option<Timestamp> {
         self.runs.keys().next().copied()
     }
 
     /// When it last completed, unless it is at work.
-    pub(crate) fn completed(&self) -> Option<Timestamp> {
+    pub fn completed(&self) -> Option<Timestamp> {
         if self.is_running() {
             return None;
         }
@@ -143,32 +143,32 @@ impl Vertex {
     }
 
     /// Whether it is at work.
-    pub(crate) fn is_running(&self) -> bool {
+    pub fn is_running(&self) -> bool {
         self.runs.values().any(|run| run.completed.is_none())
     }
 
     /// Whether it completed at least once.
-    pub(crate) fn completed_once(&self) -> bool {
+    pub fn completed_once(&self) -> bool {
         self.runs.values().any(|run| run.completed.is_some())
     }
 
     /// Whether its result came out of a cache. Pulling that result may still take time.
-    pub(crate) fn is_cached(&self) -> bool {
+    pub fn is_cached(&self) -> bool {
         self.runs.values().any(|run| run.cached)
     }
 
     /// Whether it was really executed.
-    pub(crate) fn has_run(&self) -> bool {
+    pub fn has_run(&self) -> bool {
         !self.runs.is_empty() && !self.is_cached()
     }
 
     /// Why it failed, if it did, and not only because something else did.
-    pub(crate) fn failure(&self) -> Option<&str> {
+    pub fn failure(&self) -> Option<&str> {
         self.errors().find(|error| !is_cancellation(error))
     }
 
     /// Whether it was stopped.
-    pub(crate) fn is_canceled(&self) -> bool {
+    pub fn is_canceled(&self) -> bool {
         self.failure().is_none() && self.errors().any(is_cancellation)
     }
 
@@ -177,32 +177,32 @@ impl Vertex {
     }
 
     /// Whether layers were pulled for it.
-    pub(crate) fn pulled_anything(&self) -> bool {
+    pub fn pulled_anything(&self) -> bool {
         self.activities
             .iter()
             .any(|(id, activity)| id.starts_with("sha256:") && activity.current > 0)
     }
 
     /// When it was worked on; what still is, until `now`.
-    pub(crate) fn intervals(&self, now: Timestamp) -> Vec<Interval> {
+    pub fn intervals(&self, now: Timestamp) -> Vec<Interval> {
         let until = |run: &Run, started: Timestamp| run.completed.unwrap_or(now).max(started);
         self.runs.iter().map(|(&started, run)| (started, until(run, started))).collect()
     }
 
     /// How long it was worked on.
-    pub(crate) fn seconds(&self, now: Timestamp) -> f64 {
+    pub fn seconds(&self, now: Timestamp) -> f64 {
         union_seconds(self.intervals(now))
     }
 }
 
 /// How long at least one of the intervals lasted.
-pub(crate) fn union_seconds(intervals: Vec<Interval>) -> f64 {
+pub fn union_seconds(intervals: Vec<Interval>) -> f64 {
     let merged = merge(intervals);
     nanos_to_seconds(merged.iter().map(|(start, end)| end.nanos_since(*start)).sum())
 }
 
 /// The same time as intervals in order, that do not overlap.
-pub(crate) fn merge(mut intervals: Vec<Interval>) -> Vec<Interval> {
+pub fn merge(mut intervals: Vec<Interval>) -> Vec<Interval> {
     intervals.sort_unstable();
     let mut merged: Vec<Interval> = Vec::with_capacity(intervals.len());
     for (start, end) in intervals {
@@ -215,7 +215,7 @@ pub(crate) fn merge(mut intervals: Vec<Interval>) -> Vec<Interval> {
 }
 
 /// Whether an error only says that something else went wrong, or that the user had enough.
-pub(crate) fn is_cancellation(error: &str) -> bool {
+pub fn is_cancellation(error: &str) -> bool {
     error.trim_end().ends_with("context canceled")
 }
 

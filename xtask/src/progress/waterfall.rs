@@ -16,7 +16,7 @@ const MOST_TICKS: f64 = 9.0;
 /// Readable in light and dark. Steps are grouped by stage; what was cached is hatched, what is on
 /// the critical path has a frame and a mark; a row shows its details when it is pointed at or
 /// focused. All texts are escaped, and the page forbids scripts and requests to itself.
-pub(crate) fn html(report: &BuildReport, title: &str) -> String {
+pub fn html(report: &BuildReport, title: &str) -> String {
     let mut page = String::new();
     write(&mut page, report, title).expect("writing into a string can not fail");
     page

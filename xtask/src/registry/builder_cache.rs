@@ -21,7 +21,7 @@ use crate::units::{parse_size, parse_timestamp};
 /// What a record of the cache is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum RecordKind {
+pub enum RecordKind {
     /// A layer: the result of a step.
     Layer,
     /// What a `RUN --mount=type=cache` keeps.
@@ -70,7 +70,7 @@ impl fmt::Display for RecordKind {
 /// One record of a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct CacheRecord {
+pub struct CacheRecord {
     /// BuildKit's id of it.
     pub id: String,
     /// What it is.
@@ -98,13 +98,13 @@ pub(crate) struct CacheRecord {
 impl CacheRecord {
     /// Whether a prune could remove it.
     #[must_use]
-    pub(crate) fn reclaimable(&self) -> bool {
+    pub fn reclaimable(&self) -> bool {
         !self.in_use
     }
 
     /// For a cache mount, its id: the one that the Dockerfile gives it, else its target.
     #[must_use]
-    pub(crate) fn mount_id(&self) -> Option<String> {
+    pub fn mount_id(&self) -> Option<String> {
         if self.kind != RecordKind::CacheMount {
             return None;
         }
@@ -118,7 +118,7 @@ impl CacheRecord {
 /// The records of one builder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct BuilderCache {
+pub struct BuilderCache {
     /// All records, the largest first.
     pub records: Vec<CacheRecord>,
     /// Whether bytes and times are exact, or rounded by what reported them.
@@ -127,7 +127,7 @@ pub(crate) struct BuilderCache {
 
 /// Output that does not hold a builder's cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CacheError {
+pub struct CacheError {
     source: &'static str,
     problem: String,
 }
@@ -150,7 +150,7 @@ const BUILDX: &str = "docker buildx du";
 /// standard input has to stay open: when the connection is half closed the
 /// Engine stops measuring and tells 0 bytes of what it had not measured yet.
 #[must_use]
-pub(crate) fn engine_request() -> &'static str {
+pub fn engine_request() -> &'static str {
     "GET /system/df?type=build-cache HTTP/1.0\r\nHost: docker\r\nAccept: application/json\r\n\r\n"
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn engine_request() -> &'static str {
 /// # Errors
 /// When the Engine answered with another status (its message is in the error),
 /// or with something else.
-pub(crate) fn parse_engine_response(response: &[u8]) -> Result<BuilderCache, CacheError> {
+pub fn parse_engine_response(response: &[u8]) -> Result<BuilderCache, CacheError> {
     let fail = |problem: String| CacheError { source: ENGINE, problem };
     let end = response.windows(4).position(|window| window == b"\r\n\r\n");
     let Some(end) = end else {
@@ -186,7 +186,7 @@ pub(crate) fn parse_engine_response(response: &[u8]) -> Result<BuilderCache, Cac
 ///
 /// # Errors
 /// When it is something else.
-pub(crate) fn parse_engine(json: &[u8]) -> Result<BuilderCache, CacheError> {
+pub fn parse_engine(json: &[u8]) -> Result<BuilderCache, CacheError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Usage {
@@ -254,7 +254,7 @@ pub(crate) fn parse_engine(json: &[u8]) -> Result<BuilderCache, CacheError> {
 ///
 /// # Errors
 /// When it is something else.
-pub(crate) fn parse_buildctl(json: &[u8]) -> Result<BuilderCache, CacheError> {
+pub fn parse_buildctl(json: &[u8]) -> Result<BuilderCache, CacheError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Record {
@@ -298,7 +298,7 @@ pub(crate) fn parse_buildctl(json: &[u8]) -> Result<BuilderCache, CacheError> {
 ///
 /// # Errors
 /// When a line is something else.
-pub(crate) fn parse_buildx(lines: &str, now: i64) -> Result<BuilderCache, CacheError> {
+pub fn parse_buildx(lines: &str, now: i64) -> Result<BuilderCache, CacheError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Record {

@@ -10,7 +10,7 @@ use crate::units::go_duration;
 /// What to prune from a builder's cache. BuildKit joins the conditions: what is
 /// younger than `older_than` stays even when it is more than `max_used_space`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BuilderPrune {
+pub struct BuilderPrune {
     /// The builder's name; the command never prunes the selected one by accident.
     pub builder: String,
     /// Also what images share, and images of frontends.
@@ -32,7 +32,7 @@ pub(crate) struct BuilderPrune {
 ///
 /// A limit of 0 is left out: to BuildKit it is the same as none.
 #[must_use]
-pub(crate) fn prune_args(prune: &BuilderPrune) -> Vec<String> {
+pub fn prune_args(prune: &BuilderPrune) -> Vec<String> {
     let mut args: Vec<String> =
         ["buildx", "prune", "--builder", &prune.builder, "--force"].map(str::to_owned).into();
     if prune.all {
@@ -60,7 +60,7 @@ pub(crate) fn prune_args(prune: &BuilderPrune) -> Vec<String> {
 /// What a prune would take: the records that are eligible, and how many bytes
 /// of them at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Preview<'c> {
+pub struct Preview<'c> {
     /// Eligible records, the largest first. A limit of space may spare some.
     pub records: Vec<&'c CacheRecord>,
     /// Bytes that go at most. The limit of free space is not part of it: only
@@ -71,7 +71,7 @@ pub(crate) struct Preview<'c> {
 /// Works out what a prune at `now` would take. Only the builder decides which
 /// of the eligible records go first when a limit of space spares some.
 #[must_use]
-pub(crate) fn preview<'c>(prune: &BuilderPrune, cache: &'c BuilderCache, now: i64) -> Preview<'c> {
+pub fn preview<'c>(prune: &BuilderPrune, cache: &'c BuilderCache, now: i64) -> Preview<'c> {
     let young = |record: &CacheRecord| {
         // What no build used yet has no such time, and BuildKit prunes it.
         prune

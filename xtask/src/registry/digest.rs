@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 /// The digest of a manifest or blob, such as `sha256:…` with 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) struct Digest(String);
+pub struct Digest(String);
 
 /// Text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DigestError(String);
+pub struct DigestError(String);
 
 impl fmt::Display for DigestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,13 +27,13 @@ impl Error for DigestError {}
 impl Digest {
     /// The whole digest, `sha256:…`.
     #[must_use]
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Enough of it to tell it apart from others, `sha256:` and twelve digits.
     #[must_use]
-    pub(crate) fn short(&self) -> &str {
+    pub fn short(&self) -> &str {
         let end = self.0.find(':').map_or(0, |colon| colon + 13);
         self.0.get(..end).unwrap_or(&self.0)
     }
@@ -88,7 +88,7 @@ impl Borrow<str> for Digest {
 
 /// An image as a task definition names it: `repository[:tag][@digest]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// Registry host and repository, without tag and digest.
     pub repository: String,
     /// The tag, if one is named. Docker takes `latest` when neither tag nor digest is.
@@ -103,7 +103,7 @@ impl Reference {
     ///
     /// # Errors
     /// When what follows `@` is not a digest.
-    pub(crate) fn parse(text: &str) -> Result<Self, DigestError> {
+    pub fn parse(text: &str) -> Result<Self, DigestError> {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest.parse()?)),
             None => (text, None),

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 /// A pattern such as `git-*` or `v*.*`. Case matters, as it does in tags.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Glob(String);
+pub struct Glob(String);
 
 impl Glob {
     /// A pattern from its text; every text is one.
-    pub(crate) fn new(pattern: impl Into<String>) -> Self {
+    pub fn new(pattern: impl Into<String>) -> Self {
         Self(pattern.into())
     }
 
     /// Whether the whole text matches.
     #[must_use]
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = text.strip_prefix(first) else { return false };

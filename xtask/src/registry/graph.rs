@@ -18,7 +18,7 @@ use super::repository::{Image, Repository};
 /// What an image is. Each image is of one class, the first that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Class {
+pub enum Class {
     /// A BuildKit cache, with a tag or orphaned.
     Cache,
     /// Provenance or a bill of materials that BuildKit put beside an image.
@@ -49,7 +49,7 @@ impl fmt::Display for Class {
 /// The links between a repository's images. Images are numbered by their place
 /// in [`Repository::images`].
 #[derive(Debug)]
-pub(crate) struct Graph<'r> {
+pub struct Graph<'r> {
     repository: &'r Repository,
     children: Vec<Vec<usize>>,
     parents: Vec<Vec<usize>>,
@@ -63,7 +63,7 @@ impl<'r> Graph<'r> {
     /// Finds all links between the images that are there. Links to what is not
     /// there are dropped.
     #[must_use]
-    pub(crate) fn new(repository: &'r Repository) -> Self {
+    pub fn new(repository: &'r Repository) -> Self {
         let images = repository.images();
         let mut graph = Self {
             repository,
@@ -105,31 +105,31 @@ impl<'r> Graph<'r> {
 
     /// The images that an index lists.
     #[must_use]
-    pub(crate) fn children(&self, at: usize) -> &[usize] {
+    pub fn children(&self, at: usize) -> &[usize] {
         &self.children[at]
     }
 
     /// The indexes that list an image.
     #[must_use]
-    pub(crate) fn parents(&self, at: usize) -> &[usize] {
+    pub fn parents(&self, at: usize) -> &[usize] {
         &self.parents[at]
     }
 
     /// What an image is a companion of.
     #[must_use]
-    pub(crate) fn subjects(&self, at: usize) -> &[usize] {
+    pub fn subjects(&self, at: usize) -> &[usize] {
         &self.subjects[at]
     }
 
     /// The companions of an image.
     #[must_use]
-    pub(crate) fn referrers(&self, at: usize) -> &[usize] {
+    pub fn referrers(&self, at: usize) -> &[usize] {
         &self.referrers[at]
     }
 
     /// What an image is.
     #[must_use]
-    pub(crate) fn class(&self, at: usize) -> Class {
+    pub fn class(&self, at: usize) -> Class {
         let image = &self.repository.images()[at];
         let manifest = self.repository.manifest(&image.digest);
         let cache = manifest.is_some_and(super::manifest::Manifest::is_cache)
@@ -154,14 +154,14 @@ impl<'r> Graph<'r> {
     /// Whether the image has a tag that a person or a build gave it, and not
     /// only tags that mark it as a companion.
     #[must_use]
-    pub(crate) fn has_own_tag(&self, at: usize) -> bool {
+    pub fn has_own_tag(&self, at: usize) -> bool {
         self.repository.images()[at].tags.iter().any(|tag| companion_tag(tag).is_none())
     }
 
     /// Everything that must stay when `start` stays, in the order in which it
     /// was found: children of what stays, its companions, and the subjects of
     /// companions. `visit` learns of every link that was followed to something new.
-    pub(crate) fn closure(
+    pub fn closure(
         &self,
         start: impl IntoIterator<Item = usize>,
         mut visit: impl FnMut(usize, Link, usize),
@@ -196,7 +196,7 @@ impl<'r> Graph<'r> {
 
 /// How an image belongs to another that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
+pub enum Link {
     /// It is listed by it.
     Child,
     /// It is a companion of it.
@@ -207,7 +207,7 @@ pub(crate) enum Link {
 
 /// The digest that a tag such as `sha256-<64 digits>.sig` speaks of.
 #[must_use]
-pub(crate) fn companion_tag(tag: &str) -> Option<Digest> {
+pub fn companion_tag(tag: &str) -> Option<Digest> {
     let rest = tag.strip_prefix("sha256-")?;
     let (hex, suffix) = rest.split_at_checked(64)?;
     if !suffix.is_empty() && !suffix.starts_with('.') {
@@ -240,7 +240,7 @@ pub(super) fn blobs<'r>(
 /// manifest, else as ECR reports it. An index that was not read has 0, since
 /// ECR reports the size of its largest child.
 #[must_use]
-pub(crate) fn image_bytes(repository: &Repository, image: &Image) -> u64 {
+pub fn image_bytes(repository: &Repository, image: &Image) -> u64 {
     let index =
         image.manifest_media_type.as_deref().and_then(MediaKind::of) == Some(MediaKind::Index);
     match blobs(repository, image) {

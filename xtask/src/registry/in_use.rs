@@ -13,7 +13,7 @@ use super::repository::Repository;
 /// What kind of thing uses an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum UserKind {
+pub enum UserKind {
     /// A task that runs, starts or is about to.
     RunningTask,
     /// A task that ECS still lists as stopped.
@@ -41,7 +41,7 @@ impl fmt::Display for UserKind {
 /// One user of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct User {
+pub struct User {
     /// What it is.
     pub kind: UserKind,
     /// Its name as people know it, `cluster/service` or `family:revision`.
@@ -56,7 +56,7 @@ impl fmt::Display for User {
 
 /// That somebody uses an image, as ECS says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Use {
+pub struct Use {
     /// The image as the container's definition names it.
     pub image: String,
     /// The digest that a task's container really runs (`imageDigest`), if ECS reports one.
@@ -68,7 +68,7 @@ pub(crate) struct Use {
 /// A use that names nothing that is in the repository (any more).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct MissingUse {
+pub struct MissingUse {
     /// The reference as it was written.
     pub image: String,
     /// Who.
@@ -78,7 +78,7 @@ pub(crate) struct MissingUse {
 /// The images of one repository that are in use, and by whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct InUse {
+pub struct InUse {
     /// Users by digest, each user once, in order.
     pub by: BTreeMap<Digest, Vec<User>>,
     /// Uses of this repository whose image is not there.
@@ -87,7 +87,7 @@ pub(crate) struct InUse {
 
 /// A use that can not be understood, so that nothing may be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UseError {
+pub struct UseError {
     text: String,
     user: User,
 }
@@ -112,7 +112,7 @@ impl InUse {
     ///
     /// # Errors
     /// When a use of this repository has a digest that is none.
-    pub(crate) fn resolve(repository: &Repository, uses: &[Use]) -> Result<Self, UseError> {
+    pub fn resolve(repository: &Repository, uses: &[Use]) -> Result<Self, UseError> {
         // By tag once for all: there may be many revisions and many images.
         let tags: BTreeMap<&str, &Digest> = repository
             .images()
@@ -157,7 +157,7 @@ impl InUse {
 
     /// The users of an image; empty when there is none.
     #[must_use]
-    pub(crate) fn users(&self, digest: &Digest) -> &[User] {
+    pub fn users(&self, digest: &Digest) -> &[User] {
         self.by.get(digest).map_or(&[], Vec::as_slice)
     }
 }

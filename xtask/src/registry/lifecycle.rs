@@ -24,7 +24,7 @@ const DAY: i64 = 86_400;
 
 /// A repository's lifecycle policy, its rules by priority.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LifecyclePolicy {
+pub struct LifecyclePolicy {
     rules: Vec<Rule>,
 }
 
@@ -88,7 +88,7 @@ struct Action {
 /// What a rule does to an image. Neither leaves it ready to be pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum ActionKind {
+pub enum ActionKind {
     /// It is deleted.
     Expire,
     /// It is moved to the archive and has to be restored before it is pulled.
@@ -97,7 +97,7 @@ pub(crate) enum ActionKind {
 
 /// A policy that can not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LifecycleError(String);
+pub struct LifecycleError(String);
 
 impl fmt::Display for LifecycleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +110,7 @@ impl Error for LifecycleError {}
 /// One image that a policy would take away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Expiry {
+pub struct Expiry {
     /// Which.
     pub digest: Digest,
     /// Its tags.
@@ -149,7 +149,7 @@ impl LifecyclePolicy {
     /// # Errors
     /// When it is not such JSON, has a rule of a kind that is not known, or
     /// breaks one of ECR's rules about rules.
-    pub(crate) fn parse(json: &str) -> Result<Self, LifecycleError> {
+    pub fn parse(json: &str) -> Result<Self, LifecycleError> {
         #[derive(Deserialize)]
         struct Wire {
             rules: Vec<Rule>,
@@ -178,12 +178,7 @@ impl LifecyclePolicy {
     /// Finds what the policy would take away at `now`, in the order of digests.
     /// Manifests that were not read count as those of plain images.
     #[must_use]
-    pub(crate) fn simulate(
-        &self,
-        repository: &Repository,
-        in_use: &InUse,
-        now: i64,
-    ) -> Vec<Expiry> {
+    pub fn simulate(&self, repository: &Repository, in_use: &InUse, now: i64) -> Vec<Expiry> {
         let graph = Graph::new(repository);
         let images = repository.images();
         let mut by_rule = self.marked(images, now);
@@ -207,12 +202,7 @@ impl LifecyclePolicy {
     /// The same, and only what is in use: by itself, or because something in
     /// use needs it. The latter have no users of their own.
     #[must_use]
-    pub(crate) fn takes_in_use(
-        &self,
-        repository: &Repository,
-        in_use: &InUse,
-        now: i64,
-    ) -> Vec<Expiry> {
+    pub fn takes_in_use(&self, repository: &Repository, in_use: &InUse, now: i64) -> Vec<Expiry> {
         let graph = Graph::new(repository);
         let used = repository
             .images()

@@ -16,14 +16,14 @@ use super::digest::Digest;
 use super::null_as_default;
 
 /// BuildKit's cache configuration, the mark of a cache manifest.
-pub(crate) const BUILDKIT_CACHE: &str = "application/vnd.buildkit.cacheconfig.v0";
+pub const BUILDKIT_CACHE: &str = "application/vnd.buildkit.cacheconfig.v0";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 const DOCKER_ATTESTATION: &str = "application/vnd.docker.attestation.manifest.v1+json";
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// What a descriptor's media type says that it points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MediaKind {
+pub enum MediaKind {
     /// One image or artifact: no children.
     Image,
     /// An image of Docker's schema 1 or 2: no children and, unlike OCI's, never a subject.
@@ -38,7 +38,7 @@ impl MediaKind {
     /// Sorts a media type. `None` when it is empty or not one that is known to
     /// name a manifest or a blob.
     #[must_use]
-    pub(crate) fn of(media_type: &str) -> Option<Self> {
+    pub fn of(media_type: &str) -> Option<Self> {
         match media_type {
             "application/vnd.docker.distribution.manifest.v2+json"
             | "application/vnd.docker.distribution.manifest.v1+json"
@@ -67,7 +67,7 @@ impl MediaKind {
 
 /// The platform that an index's child is for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Platform {
+pub struct Platform {
     /// Operating system, `linux`.
     #[serde(default)]
     pub os: String,
@@ -89,7 +89,7 @@ impl fmt::Display for Platform {
 /// A pointer to a blob or manifest by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
+pub struct Descriptor {
     /// What it points at.
     pub digest: Digest,
     /// Size in bytes of what it points at, compressed as stored.
@@ -112,14 +112,14 @@ pub(crate) struct Descriptor {
 impl Descriptor {
     /// Whether this child of an index is a BuildKit attestation.
     #[must_use]
-    pub(crate) fn is_attestation(&self) -> bool {
+    pub fn is_attestation(&self) -> bool {
         self.annotations.get(REFERENCE_TYPE).map(String::as_str) == Some("attestation-manifest")
     }
 }
 
 /// An image, a BuildKit cache or another artifact: a configuration and layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ImageManifest {
+pub struct ImageManifest {
     /// Type of an artifact that is not an image, if it was said.
     pub artifact_type: Option<String>,
     /// The configuration; an OCI artifact manifest has none.
@@ -132,7 +132,7 @@ pub(crate) struct ImageManifest {
 
 /// Several images under one digest, such as one a platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Index {
+pub struct Index {
     /// Type of an artifact that is not an image index, if it was said.
     pub artifact_type: Option<String>,
     /// The manifests that it lists.
@@ -146,7 +146,7 @@ pub(crate) struct Index {
 
 /// A manifest of either shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Manifest {
+pub enum Manifest {
     /// Configuration and layers.
     Image(ImageManifest),
     /// A list of manifests.
@@ -155,7 +155,7 @@ pub(crate) enum Manifest {
 
 /// A manifest that could not be read, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ManifestError(String);
+pub struct ManifestError(String);
 
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +187,7 @@ impl Manifest {
     /// # Errors
     /// When it is not JSON, names a digest that is none, or has the shape of
     /// neither an image nor an index.
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, ManifestError> {
+    pub fn parse(json: &[u8]) -> Result<Self, ManifestError> {
         let wire: Wire = serde_json::from_slice(json)
             .map_err(|error| ManifestError(format!("not a manifest that can be read: {error}")))?;
         let declared = wire.media_type.as_deref().and_then(MediaKind::of);
@@ -231,7 +231,7 @@ impl Manifest {
 
     /// The manifests that an index lists; none for an image.
     #[must_use]
-    pub(crate) fn children(&self) -> &[Descriptor] {
+    pub fn children(&self) -> &[Descriptor] {
         match self {
             Self::Image(_) => &[],
             Self::Index(index) => &index.children,
@@ -240,7 +240,7 @@ impl Manifest {
 
     /// What this is a companion of (OCI's `subject`).
     #[must_use]
-    pub(crate) fn subject(&self) -> Option<&Digest> {
+    pub fn subject(&self) -> Option<&Digest> {
         match self {
             Self::Image(image) => image.subject.as_ref(),
             Self::Index(index) => index.subject.as_ref(),
@@ -249,7 +249,7 @@ impl Manifest {
     }
 
     /// The blobs that this manifest itself needs: configuration and layers.
-    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+    pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let (config, rest) = match self {
             Self::Image(image) => (image.config.as_ref(), &image.layers),
             Self::Index(index) => (None, &index.blobs),
@@ -259,7 +259,7 @@ impl Manifest {
 
     /// Whether this is a BuildKit cache, in the format of an image or of an index.
     #[must_use]
-    pub(crate) fn is_cache(&self) -> bool {
+    pub fn is_cache(&self) -> bool {
         match self {
             Self::Image(image) => {
                 image.config.as_ref().is_some_and(|config| config.media_type == BUILDKIT_CACHE)
@@ -271,7 +271,7 @@ impl Manifest {
 
     /// Whether this is an attestation as BuildKit writes it: in-toto statements and nothing else.
     #[must_use]
-    pub(crate) fn is_attestation(&self) -> bool {
+    pub fn is_attestation(&self) -> bool {
         match self {
             Self::Image(image) => {
                 image.artifact_type.as_deref() == Some(DOCKER_ATTESTATION)

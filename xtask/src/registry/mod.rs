@@ -7,20 +7,20 @@
 //! reads again, [`recheck`](recheck::recheck)s and only then deletes.
 //! Points in time are seconds since 1970 (`i64`), sizes bytes (`u64`).
 
-pub(crate) mod builder_cache;
-pub(crate) mod builder_prune;
-pub(crate) mod digest;
-pub(crate) mod glob;
-pub(crate) mod graph;
-pub(crate) mod in_use;
-pub(crate) mod lifecycle;
-pub(crate) mod manifest;
-pub(crate) mod outcome;
-pub(crate) mod plan;
-pub(crate) mod policy;
-pub(crate) mod recheck;
-pub(crate) mod repository;
-pub(crate) mod usage;
+pub mod builder_cache;
+pub mod builder_prune;
+pub mod digest;
+pub mod glob;
+pub mod graph;
+pub mod in_use;
+pub mod lifecycle;
+pub mod manifest;
+pub mod outcome;
+pub mod plan;
+pub mod policy;
+pub mod recheck;
+pub mod repository;
+pub mod usage;
 
 #[cfg(test)]
 mod fixture;

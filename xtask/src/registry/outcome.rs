@@ -11,7 +11,7 @@ use super::repository::Repository;
 /// index that is still there, and what else belongs to them. ECR refuses some of it by
 /// itself, but not all.
 #[must_use]
-pub(crate) fn needed_by(repository: &Repository, failed: &BTreeSet<Digest>) -> BTreeSet<Digest> {
+pub fn needed_by(repository: &Repository, failed: &BTreeSet<Digest>) -> BTreeSet<Digest> {
     if failed.is_empty() {
         return BTreeSet::new();
     }
@@ -24,7 +24,7 @@ pub(crate) fn needed_by(repository: &Repository, failed: &BTreeSet<Digest>) -> B
 
 /// Bytes that are free when these are deleted: of blobs that nothing else has.
 #[must_use]
-pub(crate) fn freed(repository: &Repository, deleted: &BTreeSet<Digest>) -> u64 {
+pub fn freed(repository: &Repository, deleted: &BTreeSet<Digest>) -> u64 {
     let kept: Vec<bool> =
         repository.images().iter().map(|image| !deleted.contains(&image.digest)).collect();
     plan::freed_bytes(repository, &kept)

@@ -23,12 +23,12 @@ use super::repository::{Image, Repository};
 use crate::units::{format_duration, format_size};
 
 /// Digests that one `BatchDeleteImage` call takes.
-pub(crate) const BATCH: usize = 100;
+pub const BATCH: usize = 100;
 
 /// What a prune of one repository deletes and keeps, in a fixed order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct PrunePlan {
+pub struct PrunePlan {
     /// Registry host and repository name.
     pub repository: String,
     /// What goes, in the order of deletion.
@@ -42,7 +42,7 @@ pub(crate) struct PrunePlan {
 /// One image that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Deletion {
+pub struct Deletion {
     /// What is deleted; by digest, so with all its tags.
     pub digest: Digest,
     /// Its tags when the plan was made.
@@ -63,7 +63,7 @@ pub(crate) struct Deletion {
 /// One image that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Kept {
+pub struct Kept {
     /// Which.
     pub digest: Digest,
     /// Its tags.
@@ -79,7 +79,7 @@ pub(crate) struct Kept {
 /// Why an image goes. Nothing uses it, in every case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", content = "of", rename_all = "kebab-case")]
-pub(crate) enum Why {
+pub enum Why {
     /// It has no tag and nothing points to it.
     Untagged,
     /// It is a cache with a tag that the policy lets go.
@@ -110,7 +110,7 @@ impl fmt::Display for Why {
 /// Why an image stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", content = "of", rename_all = "kebab-case")]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Somebody uses it.
     InUse(User),
     /// The policy keeps all tagged images.
@@ -159,7 +159,7 @@ impl fmt::Display for Reason {
 
 /// An image whose manifest is missing although it may list others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unreadable {
+pub struct Unreadable {
     /// Which.
     pub digest: Digest,
     /// Its tags.
@@ -170,7 +170,7 @@ pub(crate) struct Unreadable {
 
 /// That nothing can be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PlanError {
+pub enum PlanError {
     /// Indexes could not be read, so their children are not known.
     Unreadable {
         /// Registry host and repository name.
@@ -212,7 +212,7 @@ impl Error for PlanError {}
 /// When the manifest of anything that may be an index is missing. This holds
 /// for indexes that would go, too: what they share with others, or are
 /// companions of, is as little known.
-pub(crate) fn plan(
+pub fn plan(
     repository: &Repository,
     in_use: &InUse,
     policy: &Policy,
@@ -270,7 +270,7 @@ impl PrunePlan {
     /// What to delete as the calls that do it: waves one after the other, the
     /// batches of a wave side by side.
     #[must_use]
-    pub(crate) fn waves(&self) -> Vec<Vec<&[Deletion]>> {
+    pub fn waves(&self) -> Vec<Vec<&[Deletion]>> {
         self.delete
             .chunk_by(|a, b| a.wave == b.wave)
             .map(|wave| wave.chunks(BATCH).collect())

@@ -6,7 +6,7 @@ use super::glob::Glob;
 
 /// Which images a prune keeps besides what is in use, and what belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub struct Policy {
     /// Tagged images.
     pub images: Images,
     /// BuildKit caches that have a tag. Caches that lost theirs are untagged images.
@@ -18,7 +18,7 @@ pub(crate) struct Policy {
 
 /// What becomes of tagged images that nothing uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Images {
+pub enum Images {
     /// All are kept.
     Keep,
     /// An image goes unless one of these keeps it.
@@ -34,7 +34,7 @@ pub(crate) enum Images {
 
 /// What becomes of tagged BuildKit caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Caches {
+pub enum Caches {
     /// All are kept.
     Keep,
     /// Those go whose tags all match one of these; the tags of branches that
@@ -46,7 +46,7 @@ impl Policy {
     /// Caches and untagged images go, tagged images stay.
     #[cfg(test)]
     #[must_use]
-    pub(crate) fn caches_and_untagged(keep_untagged: Duration) -> Self {
+    pub fn caches_and_untagged(keep_untagged: Duration) -> Self {
         Self {
             images: Images::Keep,
             caches: Caches::DeleteTags(vec![Glob::new("*")]),

@@ -15,7 +15,7 @@ use super::repository::{Image, Repository};
 /// What happened to an image between the plan and the second look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "change", content = "now", rename_all = "kebab-case")]
-pub(crate) enum Change {
+pub enum Change {
     /// It is gone already.
     Gone,
     /// Its tags are these now.
@@ -47,7 +47,7 @@ impl fmt::Display for Change {
 /// A plan after the second look, and what became of the rest of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Rechecked {
+pub struct Rechecked {
     /// What still goes.
     pub plan: PrunePlan,
     /// What was to go and does not, with the reason, in the plan's order.
@@ -62,7 +62,7 @@ pub(crate) struct Rechecked {
 ///
 /// # Errors
 /// As [`plan::plan`]: when something that may be an index can not be read.
-pub(crate) fn recheck(
+pub fn recheck(
     plan: &PrunePlan,
     repository: &Repository,
     in_use: &InUse,

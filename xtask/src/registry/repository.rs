@@ -7,7 +7,7 @@ use super::manifest::{Manifest, MediaKind};
 
 /// One entry of `DescribeImages`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Image {
+pub struct Image {
     /// Digest of the manifest.
     pub digest: Digest,
     /// Its tags; none for a child of an index and for what lost its tag.
@@ -33,7 +33,7 @@ pub(crate) struct Image {
 /// Manifests are found by digest and so never change: what was read once can
 /// be handed in again when the repository is looked at a second time.
 #[derive(Debug, Clone)]
-pub(crate) struct Repository {
+pub struct Repository {
     uri: String,
     images: Vec<Image>,
     manifests: BTreeMap<Digest, Manifest>,
@@ -44,7 +44,7 @@ impl Repository {
     /// Puts a repository together. `uri` is registry host and repository name
     /// without a tag, as task definitions write it. An image that is listed
     /// twice, as pages of a changing list do, is taken once with all its tags.
-    pub(crate) fn new(
+    pub fn new(
         uri: impl Into<String>,
         mut images: Vec<Image>,
         manifests: BTreeMap<Digest, Manifest>,
@@ -68,51 +68,51 @@ impl Repository {
 
     /// Adds why manifests could not be read, for the errors that name them.
     #[must_use]
-    pub(crate) fn with_unread(mut self, unread: BTreeMap<Digest, String>) -> Self {
+    pub fn with_unread(mut self, unread: BTreeMap<Digest, String>) -> Self {
         self.unread = unread;
         self
     }
 
     /// Registry host and repository name.
     #[must_use]
-    pub(crate) fn uri(&self) -> &str {
+    pub fn uri(&self) -> &str {
         &self.uri
     }
 
     /// All images, in the order of their digests.
     #[must_use]
-    pub(crate) fn images(&self) -> &[Image] {
+    pub fn images(&self) -> &[Image] {
         &self.images
     }
 
     /// An image by digest.
     #[must_use]
-    pub(crate) fn image(&self, digest: &Digest) -> Option<&Image> {
+    pub fn image(&self, digest: &Digest) -> Option<&Image> {
         self.position(digest).map(|at| &self.images[at])
     }
 
     /// The image that a tag is on.
     #[cfg(test)]
     #[must_use]
-    pub(crate) fn tagged(&self, tag: &str) -> Option<&Image> {
+    pub fn tagged(&self, tag: &str) -> Option<&Image> {
         self.images.iter().find(|image| image.tags.iter().any(|t| t == tag))
     }
 
     /// An image's manifest, if it was read.
     #[must_use]
-    pub(crate) fn manifest(&self, digest: &Digest) -> Option<&Manifest> {
+    pub fn manifest(&self, digest: &Digest) -> Option<&Manifest> {
         self.manifests.get(digest)
     }
 
     /// The manifests that were read, for a second look.
     #[must_use]
-    pub(crate) fn into_manifests(self) -> BTreeMap<Digest, Manifest> {
+    pub fn into_manifests(self) -> BTreeMap<Digest, Manifest> {
         self.manifests
     }
 
     /// Why an image's manifest was not read, if that is known.
     #[must_use]
-    pub(crate) fn unread_reason(&self, digest: &Digest) -> Option<&str> {
+    pub fn unread_reason(&self, digest: &Digest) -> Option<&str> {
         self.unread.get(digest).map(String::as_str)
     }
 

@@ -16,7 +16,7 @@ use crate::units::{format_ago, format_size};
 /// Where disk space is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Area {
+pub enum Area {
     /// The builder's cache.
     Builder,
     /// The repository in the registry.
@@ -35,7 +35,7 @@ impl fmt::Display for Area {
 /// One row: how much something takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Row {
+pub struct Row {
     /// Where.
     pub area: Area,
     /// What, in the plural; `total` for the sum of an area.
@@ -59,7 +59,7 @@ pub(crate) struct Row {
 /// The builder's cache by kind, cache mounts each by its id, and the total.
 /// Empty when there are no records.
 #[must_use]
-pub(crate) fn builder_rows(cache: &BuilderCache) -> Vec<Row> {
+pub fn builder_rows(cache: &BuilderCache) -> Vec<Row> {
     let mut rows: BTreeMap<(&RecordKind, Option<String>), Row> = BTreeMap::new();
     let mut total = row(Area::Builder, "total".to_owned());
     for record in &cache.records {
@@ -83,7 +83,7 @@ pub(crate) fn builder_rows(cache: &BuilderCache) -> Vec<Row> {
 /// The repository by class of image and the total, layers that images share
 /// counted once. What is reclaimable is what `prune` would delete.
 #[must_use]
-pub(crate) fn registry_rows(
+pub fn registry_rows(
     repository: &Repository,
     in_use: &InUse,
     prune: Option<&PrunePlan>,
@@ -141,7 +141,7 @@ pub(crate) fn registry_rows(
 
 /// The rows as lines of text: a header, words to the left, numbers to the right.
 #[must_use]
-pub(crate) fn table(rows: &[Row], now: i64) -> Vec<String> {
+pub fn table(rows: &[Row], now: i64) -> Vec<String> {
     const RIGHT: [bool; 8] = [false, false, true, true, true, true, true, true];
     let header = ["AREA", "WHAT", "COUNT", "SIZE", "RECLAIMABLE", "SHARED", "IN USE", "LAST USED"];
     let mut cells = vec![header.map(str::to_owned)];

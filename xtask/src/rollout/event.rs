@@ -10,7 +10,7 @@ use super::tasks::{Stage, TaskEnd, revision, task_id};
 /// Something that happened, told once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub(crate) enum RolloutEvent {
+pub enum RolloutEvent {
     /// Our deployment's status or rollout state is new.
     Deployment {
         status: DeploymentStatus,
@@ -55,15 +55,15 @@ pub(crate) enum RolloutEvent {
 /// How a container of a stopped task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct ContainerEnd {
-    pub(crate) name: String,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) reason: Option<String>,
+pub struct ContainerEnd {
+    pub name: String,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
 }
 
 impl RolloutEvent {
     /// The task whose last log lines belong to this event.
-    pub(crate) fn wants_log_of(&self) -> Option<&str> {
+    pub fn wants_log_of(&self) -> Option<&str> {
         match self {
             Self::TaskStopped { arn, end: TaskEnd::Failed, .. } => Some(arn),
             _ => None,

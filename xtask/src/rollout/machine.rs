@@ -11,24 +11,24 @@ use super::verdict::{RollbackOutcome, Verdict};
 
 /// What is being rolled out, from the reply to our own `UpdateService` call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub struct Target {
     /// Service name, for display.
-    pub(crate) service: String,
+    pub service: String,
     /// Id of the deployment our call created: the primary one of its reply.
-    pub(crate) deployment_id: String,
+    pub deployment_id: String,
     /// ARN of the task definition it deploys.
-    pub(crate) task_definition: String,
+    pub task_definition: String,
     /// ARN of the task definition that ran before; `None` for a first deploy.
-    pub(crate) previous_task_definition: Option<String>,
+    pub previous_task_definition: Option<String>,
     /// Desired count of the service at that moment. Later snapshots decide.
-    pub(crate) desired: u32,
+    pub desired: u32,
     /// `createdAt` of that deployment.
-    pub(crate) started_at: EpochMillis,
+    pub started_at: EpochMillis,
 }
 
 /// Where a rollout stands after the snapshots so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub struct State {
     target: Target,
     pub(super) memory: Memory,
     /// Verdict of the last proposal, without what varies, and how often it
@@ -40,12 +40,12 @@ pub(crate) struct State {
 /// How many tasks of our deployment are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Progress {
-    pub(crate) running: u32,
-    pub(crate) pending: u32,
-    pub(crate) desired: u32,
+pub struct Progress {
+    pub running: u32,
+    pub pending: u32,
+    pub desired: u32,
     /// The most consecutive failures ECS reported.
-    pub(crate) failed: u32,
+    pub failed: u32,
 }
 
 impl Target {
@@ -57,40 +57,37 @@ impl Target {
 
 impl State {
     /// A rollout of which nothing was seen yet.
-    pub(crate) fn new(target: Target) -> Self {
+    pub fn new(target: Target) -> Self {
         let mut memory = Memory::default();
         memory.progress.desired = target.desired;
         Self { target, memory, streak: (None, 0), verdict: None }
     }
 
     /// What is being rolled out.
-    pub(crate) fn target(&self) -> &Target {
+    pub fn target(&self) -> &Target {
         &self.target
     }
 
     /// Our tasks that run, as last seen: their image digests are what the
     /// check after the rollout compares.
-    pub(crate) fn running_tasks(&self) -> impl Iterator<Item = &Task> {
+    pub fn running_tasks(&self) -> impl Iterator<Item = &Task> {
         self.memory.tasks.running()
     }
 
     /// Where the time went, over the tasks that run now.
-    pub(crate) fn phase_times(&self) -> PhaseTimes {
+    pub fn phase_times(&self) -> PhaseTimes {
         self.memory.tasks.phase_times(self.memory.completed_at)
     }
 
     /// The stopping of old tasks; `None` when none was told to stop.
-    pub(crate) fn draining(&self) -> Option<Draining> {
+    pub fn draining(&self) -> Option<Draining> {
         self.memory.tasks.draining()
     }
 }
 
 /// Takes one snapshot in. Events come once over the life of a state; after the
 /// verdict nothing more comes.
-pub(crate) fn step(
-    mut state: State,
-    snapshot: &Snapshot,
-) -> (State, Vec<RolloutEvent>, Option<Verdict>) {
+pub fn step(mut state: State, snapshot: &Snapshot) -> (State, Vec<RolloutEvent>, Option<Verdict>) {
     if state.verdict.is_some() {
         return (state, Vec::new(), None);
     }
@@ -110,7 +107,7 @@ pub(crate) fn step(
 
 /// The deadline passed `now`. A deployment that is known to have failed is
 /// called failed, not slow. A verdict that was already given stays.
-pub(crate) fn deadline(mut state: State, now: Millis) -> (State, Verdict) {
+pub fn deadline(mut state: State, now: Millis) -> (State, Verdict) {
     let memory = &state.memory;
     let verdict = match (&state.verdict, &memory.failed) {
         (Some(verdict), _) => verdict.clone(),

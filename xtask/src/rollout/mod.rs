@@ -35,9 +35,9 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use event::RolloutEvent;
-pub(crate) use machine::{State, Target, deadline, step};
-pub(crate) use phases::{Draining, PhaseTimes};
-pub(crate) use snapshot::*;
-pub(crate) use tasks::task_id;
-pub(crate) use verdict::{Verdict, worst};
+pub use event::RolloutEvent;
+pub use machine::{State, Target, deadline, step};
+pub use phases::{Draining, PhaseTimes};
+pub use snapshot::*;
+pub use tasks::task_id;
+pub use verdict::{Verdict, worst};

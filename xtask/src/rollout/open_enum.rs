@@ -7,7 +7,7 @@ macro_rules! open_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $wire:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub(crate) enum $name {
+        pub enum $name {
             $($(#[$doc])* $variant,)+
             /// A value this version does not know, as ECS sent it.
             Unknown(String),
@@ -15,7 +15,7 @@ macro_rules! open_enum {
 
         impl $name {
             /// The name ECS uses.
-            pub(crate) fn as_str(&self) -> &str {
+            pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $wire,)+
                     Self::Unknown(other) => other,

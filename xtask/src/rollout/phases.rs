@@ -8,37 +8,37 @@ use super::snapshot::{EpochMillis, Millis};
 /// ECS gave no timestamps for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct PhaseTimes {
+pub struct PhaseTimes {
     /// From a task's creation to the start of the image pull: placement,
     /// network interface, machine.
-    pub(crate) provision: Option<Spread>,
+    pub provision: Option<Spread>,
     /// Pulling the images.
-    pub(crate) pull: Option<Spread>,
+    pub pull: Option<Spread>,
     /// From the end of the pull until the containers run.
-    pub(crate) start: Option<Spread>,
+    pub start: Option<Spread>,
     /// From running until the task counted as healthy: its container health
     /// check passed, or, without one, ECS began to stop the old tasks or
     /// completed the deployment. As fine as the polling, not finer.
-    pub(crate) health: Option<Spread>,
+    pub health: Option<Spread>,
 }
 
 /// A phase over several tasks, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Spread {
-    pub(crate) median: Millis,
-    pub(crate) slowest: Millis,
+pub struct Spread {
+    pub median: Millis,
+    pub slowest: Millis,
 }
 
 /// Stopping the old tasks: told apart from the rollout's own time, because a
 /// long deregistration delay is no slow deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Draining {
+pub struct Draining {
     /// From the first old task told to stop until the last one that stopped.
-    pub(crate) took: Millis,
+    pub took: Millis,
     /// Old tasks that were not gone yet when we last looked.
-    pub(crate) left: u32,
+    pub left: u32,
 }
 
 /// The timestamps of one task of ours.

@@ -4,10 +4,10 @@ use super::open_enum::open_enum;
 
 /// Milliseconds since the Unix epoch on AWS's clock, never on ours: the two
 /// may differ by minutes.
-pub(crate) type EpochMillis = i64;
+pub type EpochMillis = i64;
 
 /// Milliseconds since we started to watch.
-pub(crate) type Millis = u64;
+pub type Millis = u64;
 
 open_enum! {
     /// `service.status`.
@@ -92,116 +92,116 @@ open_enum! {
 
 /// One look at the service and its tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     /// When the answer came.
-    pub(crate) at: Millis,
+    pub at: Millis,
     /// The service itself.
-    pub(crate) service: Service,
+    pub service: Service,
     /// `service.deployments`, in any order.
-    pub(crate) deployments: Vec<Deployment>,
+    pub deployments: Vec<Deployment>,
     /// The service's tasks, running and recently stopped, of every deployment.
     /// `None` when they could not be read this time.
-    pub(crate) tasks: Option<Vec<Task>>,
+    pub tasks: Option<Vec<Task>>,
     /// `service.events`, in any order.
-    pub(crate) events: Vec<ServiceEvent>,
+    pub events: Vec<ServiceEvent>,
     /// The service deployment that our update started, where the account lets
     /// us read it. It is the caller's duty to pass ours and no other.
-    pub(crate) service_deployment: Option<ServiceDeployment>,
+    pub service_deployment: Option<ServiceDeployment>,
 }
 
 /// The counts of the service over all its deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Service {
-    pub(crate) status: ServiceStatus,
-    pub(crate) running: u32,
-    pub(crate) pending: u32,
-    pub(crate) desired: u32,
+pub struct Service {
+    pub status: ServiceStatus,
+    pub running: u32,
+    pub pending: u32,
+    pub desired: u32,
 }
 
 /// One of `service.deployments`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Deployment {
+pub struct Deployment {
     /// `ecs-svc/…`.
-    pub(crate) id: String,
-    pub(crate) status: DeploymentStatus,
+    pub id: String,
+    pub status: DeploymentStatus,
     /// Task definition ARN.
-    pub(crate) task_definition: String,
+    pub task_definition: String,
     /// Absent with other deployment controllers and classic load balancers.
-    pub(crate) rollout_state: Option<RolloutState>,
-    pub(crate) rollout_state_reason: Option<String>,
-    pub(crate) desired: u32,
-    pub(crate) pending: u32,
-    pub(crate) running: u32,
+    pub rollout_state: Option<RolloutState>,
+    pub rollout_state_reason: Option<String>,
+    pub desired: u32,
+    pub pending: u32,
+    pub running: u32,
     /// Consecutive failures; ECS sets it back to zero once a task runs well.
-    pub(crate) failed_tasks: u32,
-    pub(crate) created_at: Option<EpochMillis>,
+    pub failed_tasks: u32,
+    pub created_at: Option<EpochMillis>,
 }
 
 /// A task of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Task {
-    pub(crate) arn: String,
+pub struct Task {
+    pub arn: String,
     /// Task definition ARN.
-    pub(crate) task_definition: String,
+    pub task_definition: String,
     /// The deployment id on AWS; other implementations send the service name.
-    pub(crate) started_by: Option<String>,
-    pub(crate) last_status: TaskStatus,
-    pub(crate) desired_status: TaskStatus,
-    pub(crate) health: Health,
-    pub(crate) created_at: Option<EpochMillis>,
-    pub(crate) pull_started_at: Option<EpochMillis>,
-    pub(crate) pull_stopped_at: Option<EpochMillis>,
-    pub(crate) started_at: Option<EpochMillis>,
-    pub(crate) stopping_at: Option<EpochMillis>,
-    pub(crate) stopped_at: Option<EpochMillis>,
-    pub(crate) stop_code: Option<StopCode>,
-    pub(crate) stopped_reason: Option<String>,
-    pub(crate) containers: Vec<Container>,
+    pub started_by: Option<String>,
+    pub last_status: TaskStatus,
+    pub desired_status: TaskStatus,
+    pub health: Health,
+    pub created_at: Option<EpochMillis>,
+    pub pull_started_at: Option<EpochMillis>,
+    pub pull_stopped_at: Option<EpochMillis>,
+    pub started_at: Option<EpochMillis>,
+    pub stopping_at: Option<EpochMillis>,
+    pub stopped_at: Option<EpochMillis>,
+    pub stop_code: Option<StopCode>,
+    pub stopped_reason: Option<String>,
+    pub containers: Vec<Container>,
 }
 
 /// A container of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Container {
-    pub(crate) name: String,
-    pub(crate) exit_code: Option<i32>,
-    pub(crate) reason: Option<String>,
-    pub(crate) image_digest: Option<String>,
-    pub(crate) health: Health,
+pub struct Container {
+    pub name: String,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub image_digest: Option<String>,
+    pub health: Health,
 }
 
 /// One of `service.events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServiceEvent {
-    pub(crate) id: String,
-    pub(crate) at: EpochMillis,
-    pub(crate) message: String,
+pub struct ServiceEvent {
+    pub id: String,
+    pub at: EpochMillis,
+    pub message: String,
 }
 
 /// What `DescribeServiceDeployments` says of our deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServiceDeployment {
-    pub(crate) arn: String,
-    pub(crate) status: ServiceDeploymentStatus,
-    pub(crate) status_reason: Option<String>,
+pub struct ServiceDeployment {
+    pub arn: String,
+    pub status: ServiceDeploymentStatus,
+    pub status_reason: Option<String>,
     /// ARN of the service revision being deployed.
-    pub(crate) target_revision: Option<String>,
-    pub(crate) rollback: Option<Rollback>,
-    pub(crate) circuit_breaker: Option<CircuitBreaker>,
+    pub target_revision: Option<String>,
+    pub rollback: Option<Rollback>,
+    pub circuit_breaker: Option<CircuitBreaker>,
 }
 
 /// `serviceDeployment.rollback`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rollback {
-    pub(crate) reason: Option<String>,
-    pub(crate) started_at: Option<EpochMillis>,
+pub struct Rollback {
+    pub reason: Option<String>,
+    pub started_at: Option<EpochMillis>,
     /// ARN of the service revision that is put back.
-    pub(crate) revision: Option<String>,
+    pub revision: Option<String>,
 }
 
 /// `serviceDeployment.deploymentCircuitBreaker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CircuitBreaker {
-    pub(crate) status: MonitorStatus,
-    pub(crate) failure_count: u32,
-    pub(crate) threshold: u32,
+pub struct CircuitBreaker {
+    pub status: MonitorStatus,
+    pub failure_count: u32,
+    pub threshold: u32,
 }

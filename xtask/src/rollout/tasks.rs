@@ -10,7 +10,7 @@ use super::snapshot::{Health, StopCode, Task, TaskStatus};
 /// earlier one in a later snapshot is a stale answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Stage {
+pub enum Stage {
     Provisioning,
     Pending,
     /// The images are being pulled.
@@ -27,7 +27,7 @@ pub(crate) enum Stage {
 /// How a task of ours came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum TaskEnd {
+pub enum TaskEnd {
     /// By itself: it could not start, exited, failed its health checks, or
     /// lost the machine under it.
     Failed,
@@ -63,7 +63,7 @@ impl std::fmt::Display for TaskEnd {
 }
 
 /// The last part of a task's ARN, which people and log streams know it by.
-pub(crate) fn task_id(arn: &str) -> &str {
+pub fn task_id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 

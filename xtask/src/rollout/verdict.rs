@@ -11,7 +11,7 @@ use crate::exit::Exit;
 /// or a CI job can tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Our deployment completed and its tasks run.
     Succeeded {
         /// Running tasks of our deployment. Zero when the service's desired
@@ -44,7 +44,7 @@ pub(crate) enum Verdict {
 /// What became of the rollback of a failed deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum RollbackOutcome {
+pub enum RollbackOutcome {
     /// ECS did not begin one: there is nothing to go back to, or it is not
     /// configured. Putting the previous revision back is up to us.
     NotStarted,
@@ -56,7 +56,7 @@ pub(crate) enum RollbackOutcome {
 
 impl Verdict {
     /// The exit code that it ends a command with.
-    pub(crate) fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Succeeded { .. } => Exit::Success,
             Self::RolledBack { .. } => Exit::RolledBack,
@@ -81,7 +81,7 @@ impl Verdict {
 
 /// The verdict that stands for several services rolled out side by side: the
 /// worst one, the first of equals. `None` only for no verdicts at all.
-pub(crate) fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
+pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.into_iter().reduce(
         |worst, next| {
             if next.severity() > worst.severity() { next } else { worst }

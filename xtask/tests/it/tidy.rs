@@ -151,6 +151,13 @@ fn only_apply_and_local_change_aws() {
     assert_eq!(found, Vec::<String>::new());
 }
 
+/// `pub` is for other modules, `pub(super)` for those of one's own folder.
+#[test]
+fn visibility_is_said_in_one_way() {
+    let words = ["pub(crate)", "pub(in "];
+    assert_eq!(offenders(|_| true, &words), Vec::<String>::new());
+}
+
 /// The keys and the words of every report are in kebab-case. What is written in another
 /// program's format says so by another attribute.
 #[test]
