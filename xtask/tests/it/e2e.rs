@@ -155,7 +155,7 @@ fn interruption(copy: &Copy) {
     let before = copy.task_definition();
     let run =
         copy.interrupt(&["deploy", "--no-cache"], "docker buildx build", Duration::from_secs(2));
-    run.code(130).says("interrupted; ");
+    run.code(130).says("interrupted; ").says("its build had not ended");
     assert_eq!(copy.task_definition(), before);
     assert_eq!(copy.leftovers(), Vec::<String>::new(), "no credentials are left");
 }
