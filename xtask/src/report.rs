@@ -1,6 +1,6 @@
 //! What `deploy` and `rollback` report: one object for people, JSON and GitHub Actions.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::apply::{Done, HealthAnswer};
@@ -97,6 +97,8 @@ impl DeployReport {
     /// Standard output or the files of GitHub Actions can not be written.
     pub fn show(&self, ui: &Ui) -> Result<()> {
         let revisions: Vec<_> = self.services.iter().map(|s| s.task_definition.as_str()).collect();
+        // The result first: it is lost if the other can not be written.
+        ui.result(self, || self.text())?;
         ui.github(
             &[
                 ("image", self.image.as_deref().unwrap_or_default()),
@@ -105,8 +107,8 @@ impl DeployReport {
                 ("verdict", self.verdict),
             ],
             &self.markdown(),
-        )?;
-        ui.result(self, || self.text())
+        )
+        .with_context(|| format!("the verdict is `{}`, and Actions was not told", self.verdict))
     }
 
     fn rows(&self) -> Vec<(String, String)> {

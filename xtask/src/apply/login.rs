@@ -93,21 +93,29 @@ pub fn login_argv(registry: &str, user: &str) -> Argv {
 fn private_config(text: &str, registry: &str, user: Option<&Path>) -> Result<Value> {
     let mut config: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
         Failure::new(Exit::Usage, format!("the Docker configuration is not JSON: {error}"))
-            .hint("mend ~/.docker/config.json, or name another folder with DOCKER_CONFIG")
+            .hint("mend config.json in ~/.docker, or name another folder with DOCKER_CONFIG")
     })?;
-    if let Some(auths) = config.get_mut("auths").and_then(Value::as_object_mut) {
-        auths.remove(registry);
+    // Docker reads `null` as if the key were not there, and so do we: a token that ends in the
+    // user's keychain because of it would stay there.
+    config.retain(|_, value| !value.is_null());
+    let odd = |key: &str| {
+        Failure::new(
+            Exit::Usage,
+            format!("`{key}` of the Docker configuration is not as it has to be"),
+        )
+        .hint("mend it in config.json, or name another folder with DOCKER_CONFIG")
+    };
+    if let Some(auths) = config.get_mut("auths") {
+        auths.as_object_mut().ok_or_else(|| odd("auths"))?.remove(registry);
     }
     let helpers = config.entry("credHelpers").or_insert_with(|| json!({}));
-    if let Some(helpers) = helpers.as_object_mut() {
-        helpers.insert(registry.to_owned(), json!(""));
-    }
+    let helpers = helpers.as_object_mut().ok_or_else(|| odd("credHelpers"))?;
+    helpers.insert(registry.to_owned(), json!(""));
     if let Some(user) = user {
         let plugins = user.join("cli-plugins").display().to_string();
         let dirs = config.entry("cliPluginsExtraDirs").or_insert_with(|| json!([]));
-        if let Some(dirs) = dirs.as_array_mut() {
-            dirs.push(json!(plugins));
-        }
+        let dirs = dirs.as_array_mut().ok_or_else(|| odd("cliPluginsExtraDirs"))?;
+        dirs.push(json!(plugins));
     }
     Ok(Value::Object(config))
 }
@@ -167,6 +175,18 @@ mod tests {
         let error = user_config(&path).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Usage);
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+
+    #[test]
+    fn null_is_absent_and_anything_odd_is_refused() {
+        let text = r#"{"credsStore":"desktop","credHelpers":null,"cliPluginsExtraDirs":null}"#;
+        let config = private_config(text, "r.example", Some(Path::new("/u"))).unwrap();
+        assert_eq!(config["credHelpers"]["r.example"], "");
+        assert_eq!(config["cliPluginsExtraDirs"], json!(["/u/cli-plugins"]));
+        for odd in [r#"{"credHelpers":[]}"#, r#"{"auths":1}"#, r#"{"cliPluginsExtraDirs":""}"#] {
+            let error = private_config(odd, "r.example", Some(Path::new("/u"))).unwrap_err();
+            assert_eq!(crate::exit::exit_of(&error), Exit::Usage, "{odd}");
+        }
     }
 
     #[test]

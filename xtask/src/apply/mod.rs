@@ -19,6 +19,7 @@ use crate::config::{Config, Environment};
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::remember;
+use crate::observe::ecs::revision;
 use crate::plan::argv::Argv;
 use crate::plan::deploy::{ImageRef, Plan, Step};
 use crate::proc::{self, Env};
@@ -140,7 +141,16 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             let verdict = crate::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
             done.outcomes.extend(outcomes);
             match verdict {
-                Some(verdict @ Verdict::Succeeded { .. }) => Ok(Some(verdict.to_string())),
+                Some(verdict @ Verdict::Succeeded { .. }) => {
+                    for updated in done.changed(services) {
+                        let (service, to) = (&updated.service, revision(&updated.task_definition));
+                        remember(
+                            format!("service {service}"),
+                            format!("{service} runs {to}, whose checks had not ended"),
+                        );
+                    }
+                    Ok(Some(verdict.to_string()))
+                }
                 Some(verdict) => Err(watch::failure(&verdict, environment).into()),
                 None => Ok(None),
             }

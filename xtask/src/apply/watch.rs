@@ -1,7 +1,7 @@
 //! Feeds the state machine of [`crate::rollout`] with snapshots until each service has its
 //! verdict.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,6 +17,7 @@ use crate::rollout::{
     self, Draining, Millis, PhaseTimes, RolloutEvent, State, Task, Verdict, task_id,
 };
 use crate::ui::Ui;
+use crate::units::format_duration;
 
 /// How long between two looks at first, and later. ECS changes slowly, but an emulator or a
 /// small service may be done within a second.
@@ -55,7 +56,7 @@ pub async fn watch(
         updated.iter().filter_map(|u| u.target.clone()).map(State::new).collect();
     let mut outcomes = BTreeMap::new();
     let mut pause = SOON;
-    let mut unreadable = BTreeSet::new();
+    let mut unreadable = BTreeMap::new();
     while !open.is_empty() {
         let passed = start.elapsed() >= deadline;
         let at = Millis::try_from(start.elapsed().as_millis()).unwrap_or(Millis::MAX);
@@ -76,7 +77,8 @@ pub async fn watch(
                 Ok(None) => (state, None),
                 Err(error) => {
                     pause = LATER;
-                    if unreadable.insert(service.clone()) {
+                    if !unreadable.contains_key(&service) {
+                        unreadable.insert(service.clone(), start.elapsed());
                         ui.emit(&Event::Warning {
                             text: format!("{service} can not be looked at: {error:#}"),
                             hint: Some("trying again until the deadline".into()),
@@ -87,6 +89,16 @@ pub async fn watch(
             };
             let (state, verdict) = match verdict {
                 None if passed => {
+                    if let Some(since) = unreadable.get(&service) {
+                        let blind = format_duration(start.elapsed().saturating_sub(*since));
+                        ui.emit(&Event::Warning {
+                            text: format!(
+                                "{service} could not be looked at for the last {blind}: what is \
+                                 said of it is as old, and whether ECS goes on is not known"
+                            ),
+                            hint: None,
+                        });
+                    }
                     let (state, verdict) = rollout::deadline(state, at);
                     (state, Some(verdict))
                 }

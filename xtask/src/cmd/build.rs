@@ -83,9 +83,6 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let mut done = Done::default();
     apply::apply(&context, &plan, &mut done).await?;
     let built = done.built.context("a plan that builds ended without a build")?;
-    if let Some(path) = &args.timeline {
-        write_timeline(path, &built.report, &built.names[0])?;
-    }
     let report = Report {
         image: &built.names,
         digest: &built.digest,
@@ -94,7 +91,6 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         seconds: built.seconds,
         build: &built.report,
     };
-    ui.github(&[("image", &built.names[0]), ("digest", &built.digest)], "")?;
     ui.result(&report, || {
         let size = built.size.map_or("unknown".to_owned(), human_bytes);
         let mut lines = built.table();
@@ -105,6 +101,10 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         lines.push(format!("time    {}", human_seconds(built.seconds)));
         lines.join("\n")
     })?;
+    ui.github(&[("image", &built.names[0]), ("digest", &built.digest)], "")?;
+    if let Some(path) = &args.timeline {
+        write_timeline(path, &built.report, &built.names[0])?;
+    }
     Ok(Exit::Success)
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
+pub use resolve::is_http;
+
 pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra};
 
 /// What is meant: the project, and one environment of it.

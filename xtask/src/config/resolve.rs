@@ -27,6 +27,8 @@ pub(super) fn resolve(
     lookup: Lookup<'_>,
 ) -> Result<Config> {
     let place = Place { path, lookup };
+    // A variable that is set to nothing is as good as not set.
+    let env = env.filter(|name| !name.is_empty());
     let name = env.map(str::to_owned).or(file.default_env);
     let section = match &name {
         None => None,
@@ -107,6 +109,15 @@ impl Place<'_> {
     fn duration(&self, key: &str, text: &str) -> Result<Duration> {
         units::parse_duration(text)
             .map_err(|error| self.wrong(key, &error.to_string(), "write it such as `15m`"))
+    }
+
+    /// A time in which something has to be done.
+    fn limit(&self, key: &str, text: &str) -> Result<Duration> {
+        let limit = self.duration(key, text)?;
+        if limit.is_zero() {
+            return Err(self.wrong(key, "nothing can be done in no time", "write such as `15m`"));
+        }
+        Ok(limit)
     }
 }
 
@@ -255,6 +266,15 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
     if raw.services.is_empty() {
         return Err(place.wrong(&key("services"), "it is empty", "name the ECS service"));
     }
+    let distinct: std::collections::BTreeSet<_> = raw.services.iter().collect();
+    if distinct.len() < raw.services.len() {
+        return Err(place.wrong(&key("services"), "a service is named twice", "name it once"));
+    }
+    // What ECS takes is a signed number, and no service has more tasks than this (AWS General
+    // Reference, "Amazon ECS service quotas").
+    if raw.desired_count > 5_000 {
+        return Err(place.wrong(&key("desired-count"), "ECS runs at most 5000", "write fewer"));
+    }
     if raw.made_up_credentials && !raw.endpoint_url.as_deref().is_some_and(on_this_machine) {
         return Err(place.wrong(
             &key("made-up-credentials"),
@@ -308,7 +328,7 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
     let health = raw.health.as_ref().map(|health| self::health(health, &key("health"), place));
     let registry = raw.registry.clone().unwrap_or_else(|| ecr_registry(&raw.account, &raw.region));
     Ok(Environment {
-        deadline: place.duration(&key("deadline"), &raw.deadline)?,
+        deadline: place.limit(&key("deadline"), &raw.deadline)?,
         health: health.transpose()?,
         registry,
         environment,
@@ -331,6 +351,13 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
 
 fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
     let url = match (&raw.url, &raw.stack_output) {
+        (Some(url), None) if !is_http(url) => {
+            return Err(place.wrong(
+                &format!("{key}.url"),
+                "not an http:// or https:// URL",
+                "write it such as \"https://example.com/health\"",
+            ));
+        }
         (Some(url), None) => HealthUrl::Fixed(url.clone()),
         (None, Some(output)) => HealthUrl::StackOutput(output.clone()),
         _ => {
@@ -341,7 +368,14 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
             ));
         }
     };
-    let timeout = place.duration(&format!("{key}.timeout"), &raw.timeout)?;
+    for (name, value) in &raw.headers {
+        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(token) || value.chars().any(char::is_control) {
+            let key = format!("{key}.headers.{name}");
+            return Err(place.wrong(&key, "not an HTTP header", "write its name and one line"));
+        }
+    }
+    let timeout = place.limit(&format!("{key}.timeout"), &raw.timeout)?;
     Ok(Health { url, headers: raw.headers.clone(), timeout })
 }
 
@@ -351,6 +385,15 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
 fn ecr_registry(account: &str, region: &str) -> String {
     let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("{account}.dkr.ecr.{region}.{suffix}")
+}
+
+/// Whether it is a URL that a health check can ask.
+pub fn is_http(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        !host.is_empty() && !url.chars().any(|c| c.is_control() || c.is_whitespace())
+    })
 }
 
 fn on_this_machine(url: &str) -> bool {

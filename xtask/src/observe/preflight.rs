@@ -12,7 +12,7 @@ use super::engine::{BuilderFacts, builder, engine, first_local_image};
 use super::git::{Git, git};
 use super::stack;
 use crate::aws::{self, Aws};
-use crate::config::{Arg, Config, Environment, HealthUrl};
+use crate::config::{Arg, Config, Environment, HealthUrl, is_http};
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::plan::deploy::HealthCheck;
@@ -182,7 +182,18 @@ pub async fn health(aws: &Aws, environment: &Environment) -> Result<Option<Healt
     let Some(health) = &environment.health else { return Ok(None) };
     let url = match &health.url {
         HealthUrl::Fixed(url) => url.clone(),
-        HealthUrl::StackOutput(output) => stack::output(aws, environment, output).await?,
+        HealthUrl::StackOutput(output) => {
+            let url = stack::output(aws, environment, output).await?;
+            if !is_http(&url) {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("the stack's output `{output}` is no http:// or https:// URL: {url}"),
+                )
+                .hint("name another output in [env.NAME.health], or write `url`")
+                .into());
+            }
+            url
+        }
     };
     Ok(Some(HealthCheck { url, headers: health.headers.clone(), timeout: health.timeout }))
 }

@@ -96,11 +96,11 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     for secret in &config.build_secrets {
         argv = match &secret.source {
             SecretSource::File(path) => {
-                argv.flag("--secret", format!("id={},src={path}", secret.id))
+                argv.flag("--secret", csv(&[("id", &secret.id), ("src", path)]))
             }
             SecretSource::Env(name, value) => {
                 secret_variables.push((name.clone(), value.clone()));
-                argv.flag("--secret", format!("id={},env={name}", secret.id))
+                argv.flag("--secret", csv(&[("id", &secret.id), ("env", name)]))
             }
         };
     }
@@ -130,6 +130,18 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
         secret_variables,
         metadata_file: inputs.metadata_file.to_owned(),
     }
+}
+
+/// Fields as buildx reads them, which is as CSV: a comma in a path would begin a new field.
+fn csv(fields: &[(&str, &str)]) -> String {
+    let field = |(key, value): &(&str, &str)| {
+        let field = format!("{key}={value}");
+        if !field.contains([',', '"', '\n', '\r']) {
+            return field;
+        }
+        format!("\"{}\"", field.replace('"', "\"\""))
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(",")
 }
 
 fn push_output(config: &Config) -> String {
@@ -166,4 +178,15 @@ fn cache_flags(argv: Argv, cache: &CacheRef, no_cache: bool) -> Argv {
             export.mode.as_str()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_a_comma_stays_one_field() {
+        assert_eq!(csv(&[("id", "ca"), ("src", "/a/b.pem")]), "id=ca,src=/a/b.pem");
+        assert_eq!(csv(&[("id", "ca"), ("src", "/a,b\"c")]), "id=ca,\"src=/a,b\"\"c\"");
+    }
 }

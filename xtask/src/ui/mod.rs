@@ -168,7 +168,9 @@ impl Ui {
     pub fn dry_run(&self, plan: &Plan) -> Result<Exit> {
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         self.result(&serde_json::json!({ "dry-run": true, "steps": steps }), || {
-            let number = |(index, step): (usize, &String)| format!("{}. {step}\n", index + 1);
+            // What a repository says of itself must not give commands to a terminal or to Actions.
+            let number =
+                |(index, step): (usize, &String)| format!("{}. {}\n", index + 1, sanitise(step));
             steps.iter().enumerate().map(number).collect()
         })?;
         Ok(Exit::Success)

@@ -77,7 +77,15 @@ fn made_up_credentials_never_leave_this_machine() {
 #[test]
 fn impossible_values_are_refused_with_their_key() {
     assert!(refused("deadline = \"soon\"").contains("env.test.deadline"));
+    assert!(refused("deadline = \"0s\"").contains("env.test.deadline"));
+    assert!(refused("desired-count = 4294967295").contains("env.test.desired-count"));
     assert!(refused("health = { }").contains("env.test.health"));
+    for url in ["htp:/bad", "file:///etc/passwd", "http://", "http://h/a b"] {
+        let error = refused(&format!("health = {{ url = \"{url}\" }}"));
+        assert!(error.contains("env.test.health.url"), "{error}");
+    }
+    let header = "health = { url = \"http://h\", headers = { A = \"b\\r\\nC: d\" } }";
+    assert!(refused(header).contains("env.test.health.headers.A"));
     assert!(refused("builder = { driver = \"docker-container\" }").contains("builder.name"));
     assert!(
         refused("builder = { driver = \"remote\", name = \"r\" }").contains("builder.endpoint")
