@@ -136,7 +136,11 @@ fn user_config(path: &Path) -> Result<String> {
 
 fn user_config_dir() -> Option<PathBuf> {
     let named = std::env::var_os("DOCKER_CONFIG").filter(|path| !path.is_empty());
-    named.map(PathBuf::from).or_else(|| std::env::home_dir().map(|home| home.join(".docker")))
+    let dir = named
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".docker")))?;
+    // Ours links to it from elsewhere.
+    std::path::absolute(dir).ok()
 }
 
 /// Where a file stays in memory, if the machine has such a place.

@@ -31,7 +31,10 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         ui.raw(&script)?;
         return Ok(Exit::Success);
     }
-    let config = config::load(cli.global.config.as_deref(), cli.global.env.as_deref())?;
+    let (path, env) = (cli.global.config.clone(), cli.global.env.clone());
+    // Beside the runtime's one thread, which has to hear of Ctrl-C also when a file system hangs.
+    let config = tokio::task::spawn_blocking(move || config::load(path.as_deref(), env.as_deref()))
+        .await??;
     match &cli.command {
         Command::Build(args) => build::run(ui, &config, args).await,
         Command::Deploy(args) => deploy::run(ui, &config, args).await,
