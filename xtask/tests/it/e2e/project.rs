@@ -16,11 +16,15 @@ const STORAGE_PORT: &str = "5091";
 /// A copy of this repository. Dropping it takes its local environment down.
 pub struct Copy {
     dir: TempDir,
+    // Ports, and the builder's cache: one copy at a time on this machine.
+    _turn: std::fs::File,
 }
 
 impl Copy {
-    /// Every file that git knows or would add.
+    /// Every file that git knows or would add. Waits until no other copy is in use.
     pub fn of_this_repository() -> Self {
+        let turn = std::fs::File::create(std::env::temp_dir().join("xtask-e2e.lock")).unwrap();
+        turn.lock().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let listed = Command::new("git")
@@ -37,7 +41,7 @@ impl Copy {
                 std::fs::copy(from, to).unwrap();
             }
         }
-        let copy = Self { dir };
+        let copy = Self { dir, _turn: turn };
         let config = copy.read("xtask.toml");
         copy.write("xtask.toml", &config.replace("4566", PORT).replace("5080", STORAGE_PORT));
         copy.git(&["init", "--quiet"]);

@@ -1,0 +1,200 @@
+//! The whole way: from nothing to a photo that went through the deployed container, and back to
+//! nothing.
+//!
+//! One test, because each step stands on the one before it. It prunes the builder's whole cache,
+//! which is shared with whatever else this engine builds.
+
+use std::time::{Duration, Instant};
+
+use super::http;
+use super::project::Copy;
+
+#[test]
+fn the_main_job_from_nothing_and_back() {
+    let copy = Copy::of_this_repository();
+
+    // Nothing is up: each command says what is missing, and changes nothing.
+    copy.run(&["deploy"]).code(3).says("cargo xtask local up");
+    copy.run(&["local", "status"]).code(3);
+
+    copy.run(&["local", "up"]).code(0);
+    let again = Instant::now();
+    copy.run(&["local", "up"]).code(0);
+    assert!(again.elapsed() < Duration::from_secs(20), "the second time there is nothing to do");
+
+    first_deployment(&copy);
+    unchanged(&copy);
+    change_of_code(&copy);
+    photo(&copy);
+    failing_container(&copy);
+    container_that_never_answers(&copy);
+    rollback(&copy);
+    interruption(&copy);
+    wrong_names(&copy);
+    disk_usage_and_prune(&copy);
+    rebuild_from_the_registry_cache(&copy);
+
+    copy.run(&["local", "down"]).code(0);
+    copy.run(&["local", "down"]).code(0);
+    copy.run(&["local", "status"]).code(3);
+    assert_eq!(copy.containers(), Vec::<String>::new(), "nothing is left running");
+}
+
+fn first_deployment(copy: &Copy) {
+    let shown = copy.run(&["deploy", "--dry-run"]).code(0).prints("docker buildx build");
+    assert!(shown.stdout().contains("update loppestars/loppestars"), "{shown}");
+    assert_eq!(copy.services_running(), 0, "a dry run starts nothing");
+
+    let report = copy.run(&["deploy", "--format", "json"]).code(0).json();
+    assert_eq!(report["verdict"], "succeeded");
+    assert!(report["digest"].as_str().unwrap().starts_with("sha256:"), "{report}");
+    let health = http::get(&copy.url("/health"));
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("healthy")));
+    assert_eq!(copy.leftovers(), Vec::<String>::new(), "no credentials are left");
+}
+
+fn unchanged(copy: &Copy) {
+    let before = copy.task_definition();
+    let report = copy.run(&["deploy", "--format", "json"]).code(0).json();
+    assert_eq!(report["verdict"], "unchanged");
+    assert_eq!(copy.task_definition(), before, "nothing was registered");
+}
+
+fn change_of_code(copy: &Copy) {
+    copy.append("api/loppestars/main.py", &unique_comment());
+    let before = copy.digest();
+    let run = copy.run(&["build", "--format", "json"]).code(0);
+    let stages = run.json()["build"]["stages"].clone();
+    let run_stages: Vec<_> = stages
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|stage| stage["run"].as_u64() > Some(0))
+        .map(|stage| stage["name"].as_str().unwrap().to_owned())
+        .collect();
+    for stage in &run_stages {
+        let expected = ["application", "runtime"].contains(&stage.as_str());
+        assert!(expected, "only what holds the code is built again: {run_stages:?}");
+    }
+    assert!(!run_stages.is_empty(), "the change was built");
+
+    let report = copy.run(&["deploy", "--format", "json"]).code(0).json();
+    assert_eq!(report["verdict"], "succeeded");
+    let now = report["digest"].as_str().unwrap();
+    assert_ne!(now, before);
+    assert_eq!(copy.digest(), now, "the new digest runs");
+}
+
+/// A change that no earlier run of this test left in the builder's cache.
+fn unique_comment() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("\n# {}\n", now.as_nanos())
+}
+
+fn photo(copy: &Copy) {
+    let status = copy.run(&["local", "status", "--format", "json"]).code(0).json();
+    assert!(status["try"].as_str().unwrap().starts_with("curl "), "{status}");
+    let (url, body) = copy.example();
+    let answer = http::post(&url, &body);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = answer.json();
+    assert_eq!(answer["success"], true, "{answer}");
+    assert!(answer["facesDetected"].as_u64() >= Some(1), "{answer}");
+    let stored = copy.stored_photo(answer["processedImageUrl"].as_str().unwrap());
+    assert!(stored.starts_with(&[0xff, 0xd8, 0xff]), "a JPEG was stored");
+}
+
+/// A container that exits at once: the circuit breaker rolls back, and we say why.
+fn failing_container(copy: &Copy) {
+    let before = copy.digest();
+    let dockerfile = copy.read("Dockerfile");
+    copy.append(
+        "Dockerfile",
+        "\nCMD [\"python3\", \"-c\", \"raise SystemExit('planted failure')\"]\n",
+    );
+    let run = copy.run(&["deploy", "--format", "json"]).code(6).says("planted failure");
+    let report = run.json();
+    assert_eq!(
+        (report["verdict"].as_str(), report["exit-code"].as_u64()),
+        (Some("rolled-back"), Some(6))
+    );
+    assert!(report["error"].as_str().is_some(), "{report}");
+    assert_eq!(copy.digest(), before, "the earlier revision serves");
+    assert_eq!(http::get(&copy.url("/health")).status, 200);
+    copy.write("Dockerfile", &dockerfile);
+}
+
+/// A container that ECS takes for good and that never answers: the check finds it, and we put
+/// the earlier revision back.
+fn container_that_never_answers(copy: &Copy) {
+    let before = copy.digest();
+    let dockerfile = copy.read("Dockerfile");
+    copy.append("Dockerfile", "\nCMD [\"sleep\", \"300\"]\n");
+    let config = copy.variant(&[("timeout = \"30s\"", "timeout = \"5s\"")]);
+    let run = copy.run(&["deploy", "--config", &config]).code(10);
+    run.says("does not answer 200").says("is back on").prints("verification-failed");
+    assert_eq!(copy.digest(), before, "the earlier revision serves");
+    assert_eq!(http::get(&copy.url("/health")).status, 200);
+    copy.write("Dockerfile", &dockerfile);
+}
+
+fn rollback(copy: &Copy) {
+    let before = copy.digest();
+    copy.append("api/loppestars/main.py", &unique_comment());
+    copy.run(&["deploy"]).code(0);
+    assert_ne!(copy.digest(), before);
+    copy.run(&["rollback"]).code(0).prints("succeeded");
+    assert_eq!(copy.digest(), before, "the one before is back, not the one that failed");
+    copy.run(&["deploy"]).code(0);
+}
+
+fn interruption(copy: &Copy) {
+    let before = copy.task_definition();
+    let run =
+        copy.interrupt(&["deploy", "--no-cache"], "docker buildx build", Duration::from_secs(2));
+    run.code(130).says("interrupted; ").says("its build had not ended");
+    assert_eq!(copy.task_definition(), before);
+    assert_eq!(copy.leftovers(), Vec::<String>::new(), "no credentials are left");
+}
+
+fn wrong_names(copy: &Copy) {
+    let run = |key: &str, was: &str, is: &str| {
+        let config = copy.variant(&[(&format!("{key} = {was}"), &format!("{key} = {is}"))]);
+        copy.run(&["deploy", "--config", &config]).code(3)
+    };
+    run("cluster", "\"loppestars\"", "\"nowhere\"").says("no ECS cluster `nowhere`");
+    run("services", "[\"loppestars\"]", "[\"nobody\"]").says("no ECS service `nobody`");
+    run("container", "\"loppestars\"", "\"none\"").says("no container `none`");
+    copy.run(&["deploy", "--image", "git-none"]).code(3).says("no image `git-none`");
+    // The emulator takes a key of twelve digits for the account, and any other for its own.
+    let config = copy.variant(&[
+        ("account = \"000000000000\"", "account = \"111111111111\""),
+        ("made-up-credentials = true", ""),
+    ]);
+    let keys = [("AWS_ACCESS_KEY_ID", "somebody"), ("AWS_SECRET_ACCESS_KEY", "somebody")];
+    copy.run_with(&keys, &["deploy", "--config", &config])
+        .code(3)
+        .says("the credentials are of account 000000000000");
+}
+
+fn disk_usage_and_prune(copy: &Copy) {
+    let rows = copy.usage();
+    assert!(rows("builder", "total") > 0 && rows("registry", "total") > 0, "there is something");
+    let digest = copy.digest();
+    copy.run(&["prune", "--registry"]).code(2).says("--yes");
+    copy.run(&["prune", "--registry", "--dry-run"]).code(0);
+    copy.run(&["prune", "--all", "--registry", "--yes"]).code(0);
+    let after = copy.usage();
+    assert!(after("builder", "total") < rows("builder", "total"), "the builder's cache is smaller");
+    assert!(after("registry", "total") <= rows("registry", "total"));
+    assert_eq!(copy.digest(), digest);
+    copy.run(&["deploy", "--image", &digest]).code(0).prints("unchanged");
+}
+
+fn rebuild_from_the_registry_cache(copy: &Copy) {
+    // The cache tag went with the prune; this writes it again, and then the builder forgets.
+    copy.run(&["build", "--push"]).code(0);
+    copy.run(&["prune", "--all", "--yes"]).code(0);
+    let json = copy.run(&["build", "--push", "--format", "json"]).code(0).json();
+    assert_eq!(json["build"]["run-steps"], 0, "every step comes from the registry cache: {json}");
+}
