@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::aws;
 use crate::config::Config;
-use crate::exit::{Exit, exit_of, hint_of};
-use crate::observe::preflight::{Check, for_build, for_registry, for_rollout};
+use crate::exit::{Exit, exit_of};
+use crate::observe::preflight::{Check, Found, for_build, for_registry, for_rollout};
 use crate::ui::Ui;
 
 /// One check, as it is reported.
@@ -14,22 +14,15 @@ use crate::ui::Ui;
 #[serde(rename_all = "kebab-case")]
 struct Finding<'a> {
     what: &'a str,
-    ok: bool,
+    /// `ok`, `note`, `warning` or `wrong`.
+    state: &'a str,
     found: String,
     fix: Option<&'a str>,
 }
 
 impl<'a> From<&'a Check> for Finding<'a> {
-    fn from(check: &'a Check) -> Self {
-        match &check.found {
-            Ok(found) => Self { what: check.what, ok: true, found: found.clone(), fix: None },
-            Err(error) => Self {
-                what: check.what,
-                ok: false,
-                found: format!("{error:#}"),
-                fix: hint_of(error),
-            },
-        }
+    fn from(Check { what, found }: &'a Check) -> Self {
+        Self { what, state: found.word(), found: found.text(), fix: found.fix() }
     }
 }
 
@@ -51,18 +44,26 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
         }
     };
     // What is wrong stands last, next to the prompt.
-    checks.sort_by_key(|check| check.found.is_err());
+    checks.sort_by_key(|Check { found, .. }| match found {
+        Found::Ok(_) => 0,
+        Found::Note(_) => 1,
+        Found::Warning(_) => 2,
+        Found::Wrong(_) => 3,
+    });
     let findings: Vec<Finding<'_>> = checks.iter().map(Finding::from).collect();
-    let wrong = checks.iter().find_map(|check| check.found.as_ref().err());
     ui.result(&serde_json::json!({ "checks": findings }), || findings.iter().map(text).collect())?;
+    let wrong = checks.iter().find_map(|check| match &check.found {
+        Found::Wrong(error) => Some(error),
+        _ => None,
+    });
     Ok(wrong.map_or(Exit::Success, exit_of))
 }
 
 fn text(finding: &Finding<'_>) -> String {
-    let mark = if finding.ok { "ok  " } else { "FAIL" };
-    let mut text = format!("{mark}  {:15}  {}\n", finding.what, finding.found);
+    let mark = if finding.state == "wrong" { "WRONG" } else { finding.state };
+    let mut text = format!("{mark:7}  {:15}  {}\n", finding.what, finding.found);
     if let Some(fix) = finding.fix {
-        text.push_str(&format!("      {:15}  fix: {fix}\n", ""));
+        text.push_str(&format!("{:7}  {:15}  fix: {fix}\n", "", ""));
     }
     text
 }

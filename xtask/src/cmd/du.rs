@@ -64,7 +64,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DuArgs) -> Result<Exit> {
     match (builder, registry) {
         (Err(builder), Some(Err(registry))) => {
             let checks = [("builder", builder), ("registry", registry)];
-            let checks = checks.map(|(what, error)| Check { what, found: Err(error) });
+            let checks = checks.map(|(what, error)| Check::wrong(what, error));
             well(ui, checks.into())?;
         }
         (Err(builder), None) => return Err(builder),

@@ -105,9 +105,8 @@ fn both<A, B>(ui: &Ui, builder: Result<A>, registry: Result<B>) -> Result<(A, B)
         (Ok(builder), Ok(registry)) => Ok((builder, registry)),
         (builder, registry) => {
             let checks = [("builder", builder.err()), ("registry", registry.err())];
-            let check = |(what, error): (_, Option<_>)| {
-                error.map(|error| Check { what, found: Err(error) })
-            };
+            let check =
+                |(what, error): (_, Option<_>)| error.map(|error| Check::wrong(what, error));
             well(ui, checks.into_iter().filter_map(check).collect())?;
             anyhow::bail!("a look failed without an error")
         }

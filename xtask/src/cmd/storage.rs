@@ -8,7 +8,7 @@ use crate::aws::{self, Aws};
 use crate::config::{Config, Environment};
 use crate::observe::builder_cache::builder_cache;
 use crate::observe::engine::{BuilderFacts, builder, engine};
-use crate::observe::preflight::{for_registry, well};
+use crate::observe::preflight::{Check, for_registry, well};
 use crate::observe::repository::repositories;
 use crate::observe::uses::uses;
 use crate::plan::prune::policy;
@@ -62,7 +62,7 @@ pub async fn look_at_registry(
         uses(&config.clusters, environment, &config.prune)
     );
     // Without the account the rest fails as well: one reason is enough.
-    let (wrong, right): (Vec<_>, _) = checks.into_iter().partition(|check| check.found.is_err());
+    let (wrong, right): (Vec<_>, _) = checks.into_iter().partition(Check::is_wrong);
     well(ui, wrong.into_iter().take(1).chain(right).collect())?;
     Ok(Registry { repositories: repositories?, uses })
 }

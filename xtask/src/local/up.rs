@@ -70,11 +70,7 @@ async fn observe(ui: &Ui, place: &Place<'_>, aws: &Aws) -> Result<(Facts, Vec<Co
     let engine = engine.map(|engine| engine.version);
     well(
         ui,
-        vec![
-            Check { what: "engine", found: engine },
-            Check { what: "python", found: python },
-            Check { what: "port", found: port },
-        ],
+        vec![Check::new("engine", engine), Check::new("python", python), Check::new("port", port)],
     )?;
     let names: Vec<String> = match &place.emulator.base_image {
         Some(base) => vec![base.official.clone(), base.made.clone()],

@@ -1,0 +1,13 @@
+//! Everything that a command needs, asked for at once and reported together.
+//!
+//! `deploy` goes on only when nothing is wrong; `doctor` shows every check.
+
+mod build;
+mod check;
+mod registry;
+mod rollout;
+
+pub use build::{BuildFacts, for_build};
+pub use check::{Check, Found, well};
+pub use registry::{AwsFacts, for_registry};
+pub use rollout::{for_rollout, health};

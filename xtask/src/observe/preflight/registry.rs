@@ -1,0 +1,45 @@
+//! What a push needs: the account and the repository.
+
+use anyhow::Result;
+
+use super::check::Check;
+use crate::aws::{self, Aws};
+use crate::config::Environment;
+use crate::exit::{Exit, Failure};
+use crate::observe::ecr::{RepositoryFacts, repository};
+
+/// What there is in AWS.
+#[derive(Clone, Debug)]
+pub struct AwsFacts {
+    /// The repository.
+    pub repository: RepositoryFacts,
+}
+
+/// Asks for the account and the repository.
+pub async fn for_registry(aws: &Aws, environment: &Environment) -> (Vec<Check>, Option<AwsFacts>) {
+    let (account, found) = tokio::join!(account(aws, environment), repository(aws, environment));
+    let (account_check, account) = Check::of("account", account, Clone::clone);
+    let (repository_check, repository) = Check::of("repository", found, |repository| {
+        let there = if repository.exists { "" } else { ", will be created" };
+        format!("{}{there}", repository.name)
+    });
+    let facts = account.and(repository).map(|repository| AwsFacts { repository });
+    (vec![account_check, repository_check], facts)
+}
+
+/// The account, which has to be the configured one.
+async fn account(aws: &Aws, environment: &Environment) -> Result<String> {
+    let found = aws::account(aws).await?;
+    if found == environment.account {
+        return Ok(format!("{found}, {}", environment.region));
+    }
+    Err(Failure::new(
+        Exit::Prerequisite,
+        format!(
+            "the credentials are of account {found}, and [env.{}] is for {}",
+            environment.name, environment.account
+        ),
+    )
+    .hint("sign in to the right account, or set `profile` or `account` in xtask.toml")
+    .into())
+}
