@@ -1,23 +1,26 @@
 //! Runs a build, shows its progress, and reads back what came of it.
 
 mod log_file;
+mod recorder;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::Context;
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, exit_of};
+use crate::history::{self, Medians, Record, Verdict};
 use crate::interrupt::remember;
-use crate::observe::ecr;
+use crate::observe::{ecr, history::history};
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, Input, captured};
 use crate::progress::{
-    BuildReport, BuildState, Ended, FailedPhase, log::lines as log_lines, render, stream,
+    BuildReport, BuildState, Ended, FailedPhase, Outcome, Timestamp, log::lines as log_lines,
+    render, stream,
 };
 use crate::ui::human_bytes;
 use log_file::LogFile;
@@ -30,16 +33,25 @@ const FRAME: Duration = Duration::from_millis(100);
 pub struct Built {
     /// The image's full names.
     pub names: Vec<String>,
+    /// The image.
+    pub image: Image,
+    /// How long it took, with the start of buildx.
+    pub seconds: f64,
+    /// Stages, steps and what was cached.
+    pub report: BuildReport,
+    /// What earlier builds of the same took.
+    pub earlier: Option<Medians>,
+}
+
+/// What a build made.
+#[derive(Clone, Debug)]
+pub struct Image {
     /// Its digest.
     pub digest: String,
     /// In bytes: compressed when it was pushed, else as the image store counts.
     pub size: Option<u64>,
     /// `repository@digest`, when it was pushed.
     pub pushed: Option<String>,
-    /// How long it took, with the start of buildx.
-    pub seconds: f64,
-    /// Stages, steps and what was cached.
-    pub report: BuildReport,
 }
 
 impl Built {
@@ -47,32 +59,47 @@ impl Built {
     pub fn summary(&self) -> String {
         let report = &self.report;
         let steps = report.cached_steps + report.run_steps;
-        let size = self.size.map_or(String::new(), |size| format!(", {}", human_bytes(size)));
-        format!("{} of {steps} steps cached{size}, {}", report.cached_steps, self.digest)
+        let size = self.image.size.map_or(String::new(), |size| format!(", {}", human_bytes(size)));
+        format!("{} of {steps} steps cached{size}, {}", report.cached_steps, self.image.digest)
     }
 
     /// The build by stage.
     pub fn table(&self) -> Vec<String> {
-        render::table(&self.report)
+        render::table(&self.report, self.earlier.as_ref().map(|medians| &medians.stages))
     }
 }
 
-/// Runs the build.
+/// Runs the build, and records how it went.
 ///
 /// # Errors
 /// [`Exit::BuildFailed`] or [`Exit::PushFailed`], with the end of the failing step's log.
 pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built> {
     let start = Instant::now();
+    let at = now();
     let mut log = LogFile::create(context.ui, &context.config.root.join("target/xtask/build.log"));
     if let (Output::Push, Some(name)) = (build.output, build.names.first()) {
         remember("image", format!("{name} may be pushed: its build had not ended"));
     }
     let (state, output) = follow(context, build, env, &mut log).await?;
+    let seconds = start.elapsed().as_secs_f64();
     let log = log.finish();
     let report = state.report();
-    if !output.ok() {
-        return Err(failure(&report, &output, log.as_deref()).into());
+    let image = if output.ok() {
+        image(context, build, &report).await
+    } else {
+        Err(failure(&report, &output, log.as_deref()).into())
+    };
+    let record = Record { at: Some(at), seconds, ..record(context, build, &report, &image) };
+    let earlier = Medians::of(&history(&context.config.root), &record);
+    if let Err(error) = recorder::record(&context.config.root, &record) {
+        context.ui.emit(&Event::Detail { text: format!("the build is not recorded: {error}") });
     }
+    let names = build.names.clone();
+    image.map(|image| Built { names, image, seconds, report, earlier })
+}
+
+/// Reads back what came of a build that went well.
+async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Result<Image> {
     if let Some(error) = &report.cache_export_error {
         context.ui.emit(&Event::Warning {
             text: format!("the cache was not exported, and the build went well: {error}"),
@@ -94,14 +121,46 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         remember("image", format!("{pushed} was pushed"));
     }
     let size = size(context, build, &digest).await;
-    Ok(Built {
-        names: build.names.clone(),
-        digest,
-        size,
-        pushed,
-        seconds: start.elapsed().as_secs_f64(),
-        report,
-    })
+    Ok(Image { digest, size, pushed })
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// What is recorded of a build, besides its times.
+fn record(
+    context: &Context<'_>,
+    build: &Build,
+    report: &BuildReport,
+    image: &Result<Image>,
+) -> Record {
+    let verdict = match image.as_ref().map_err(exit_of) {
+        Ok(_) => Verdict::Succeeded,
+        Err(_) if report.outcome == Outcome::Interrupted => Verdict::Interrupted,
+        Err(Exit::PushFailed) => Verdict::PushFailed,
+        Err(_) => Verdict::BuildFailed,
+    };
+    let made = image.as_ref().ok();
+    let about = build.about.clone();
+    Record {
+        verdict,
+        environment: context.config.env.as_ref().map(|environment| environment.name.clone()),
+        image: build.names.first().map_or(String::new(), |name| untagged(name).to_owned()),
+        target: about.target,
+        platforms: about.platforms,
+        builder: about.builder,
+        output: match build.output {
+            Output::Load => history::Output::Load,
+            Output::Push => history::Output::Push,
+        },
+        no_cache: about.no_cache,
+        commit: about.commit,
+        image_bytes: made.and_then(|image| image.size),
+        digest: made.map(|image| image.digest.clone()),
+        ..Record::of(report)
+    }
 }
 
 /// Runs the command and feeds its event stream into a state, the front and the log file.

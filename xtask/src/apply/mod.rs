@@ -114,7 +114,7 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
         }
         Step::Build(build) => {
             let built = build::run(context, build, done.env()).await?;
-            done.image.clone_from(&built.pushed);
+            done.image.clone_from(&built.image.pushed);
             let detail = built.summary();
             done.built = Some(built);
             Ok(Some(detail))

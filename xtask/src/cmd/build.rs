@@ -12,6 +12,7 @@ use crate::cli::BuildArgs;
 use crate::config::Config;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
+use crate::history::Medians;
 use crate::observe::preflight::{for_build, for_registry, well};
 use crate::plan::build::Output;
 use crate::plan::deploy::Plan;
@@ -28,6 +29,8 @@ struct Report<'a> {
     size: Option<u64>,
     pushed: bool,
     seconds: f64,
+    /// What earlier builds of the same took, where there were any.
+    earlier: Option<&'a Medians>,
     build: &'a BuildReport,
 }
 
@@ -85,27 +88,43 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let built = done.built.context("a plan that builds ended without a build")?;
     let report = Report {
         image: &built.names,
-        digest: &built.digest,
-        size: built.size,
-        pushed: built.pushed.is_some(),
+        digest: &built.image.digest,
+        size: built.image.size,
+        pushed: built.image.pushed.is_some(),
         seconds: built.seconds,
+        earlier: built.earlier.as_ref(),
         build: &built.report,
     };
     ui.result(&report, || {
-        let size = built.size.map_or("unknown".to_owned(), human_bytes);
+        let size = built.image.size.map_or("unknown".to_owned(), human_bytes);
         let mut lines = built.table();
         lines.push(String::new());
         lines.push(format!("image   {}", built.names.join("\n        ")));
-        lines.push(format!("digest  {}", built.digest));
+        lines.push(format!("digest  {}", built.image.digest));
         lines.push(format!("size    {size}"));
-        lines.push(format!("time    {}", human_seconds(built.seconds)));
+        lines.push(format!(
+            "time    {}{}",
+            human_seconds(built.seconds),
+            usual(built.earlier.as_ref())
+        ));
         lines.join("\n")
     })?;
-    ui.github(&[("image", &built.names[0]), ("digest", &built.digest)], "")?;
+    ui.github(&[("image", &built.names[0]), ("digest", &built.image.digest)], "")?;
     if let Some(path) = &args.timeline {
         write_timeline(path, &built.report, &built.names[0])?;
     }
     Ok(Exit::Success)
+}
+
+/// What earlier builds of the same took.
+fn usual(earlier: Option<&Medians>) -> String {
+    earlier.map_or(String::new(), |medians| {
+        let median = human_seconds(medians.seconds);
+        match medians.builds {
+            1 => format!(", the build before it {median}"),
+            builds => format!(", median of the {builds} builds before it {median}"),
+        }
+    })
 }
 
 /// Writes the build as a page or, for a name that ends in `.json`, as trace events.

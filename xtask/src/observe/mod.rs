@@ -7,6 +7,7 @@ pub mod ecr;
 pub mod ecs;
 pub mod engine;
 pub mod git;
+pub mod history;
 pub mod preflight;
 pub mod repository;
 pub mod revisions;

@@ -62,6 +62,23 @@ pub struct Build {
     pub secret_variables: Vec<(String, crate::config::Hidden)>,
     /// Where BuildKit writes the digest.
     pub metadata_file: PathBuf,
+    /// What the record of builds says of it, besides how it went.
+    pub about: About,
+}
+
+/// What is being built, for the record of builds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The builder's name.
+    pub builder: String,
+    /// The stage that was asked for.
+    pub target: Option<String>,
+    /// The platforms.
+    pub platforms: Vec<String>,
+    /// The commit.
+    pub commit: Option<String>,
+    /// Whether the caches are left out.
+    pub no_cache: bool,
 }
 
 impl fmt::Display for Build {
@@ -129,6 +146,13 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
         names: inputs.names.to_vec(),
         secret_variables,
         metadata_file: inputs.metadata_file.to_owned(),
+        about: About {
+            builder: inputs.builder.to_owned(),
+            target: inputs.target.or(image.target.as_deref()).map(str::to_owned),
+            platforms: image.platforms.clone(),
+            commit: inputs.version.map(str::to_owned),
+            no_cache: inputs.no_cache,
+        },
     }
 }
 

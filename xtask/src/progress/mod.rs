@@ -43,6 +43,7 @@ pub use self::{
     build::{BuildState, Ended},
     event::ProgressEvent,
     failure::FailedPhase,
-    report::BuildReport,
+    report::{BuildReport, Outcome, StepState},
     text::sanitise,
+    time::Timestamp,
 };

@@ -1,5 +1,7 @@
 //! Plain lines for events, and the table at the end. For eyes without a terminal, and for CI logs.
 
+use std::collections::BTreeMap;
+
 use super::{
     event::{Phase, ProgressEvent, TransferKind},
     report::{BuildReport, Outcome, StageReport},
@@ -8,6 +10,11 @@ use super::{
 
 /// Phases shorter than this are not worth a line of their own.
 const SHORT_PHASE_SECONDS: f64 = 0.5;
+
+/// Columns of the table, and the last two of them.
+const COLUMNS: usize = 6;
+const MEDIAN: usize = 4;
+const BECAUSE: usize = 5;
 
 /// The lines that say an event where there is no live display; often none.
 ///
@@ -92,20 +99,22 @@ fn is_absent(reason: &str) -> bool {
     reason.ends_with("not found")
 }
 
-/// The table by stage and the figures under it.
-pub fn table(report: &BuildReport) -> Vec<String> {
+/// The table by stage and the figures under it. `medians` are the seconds that each stage took in
+/// earlier builds, by its label, where there were any.
+pub fn table(report: &BuildReport, medians: Option<&BTreeMap<String, f64>>) -> Vec<String> {
     if report.stages.is_empty() {
         return figures(report);
     }
-    let mut rows = vec![["stage", "steps", "cached", "time", "run because"].map(str::to_owned)];
-    rows.extend(report.stages.iter().map(row));
-    let mut lines = align(&rows);
+    let mut rows =
+        vec![["stage", "steps", "cached", "time", "median", "run because"].map(str::to_owned)];
+    rows.extend(report.stages.iter().map(|stage| row(stage, medians)));
+    let mut lines = align(&rows, medians.is_some());
     lines.push(String::new());
     lines.extend(figures(report));
     lines
 }
 
-fn row(stage: &StageReport) -> [String; 5] {
+fn row(stage: &StageReport, medians: Option<&BTreeMap<String, f64>>) -> [String; COLUMNS] {
     let because = stage.first_run.as_ref().map(|first| {
         format!(
             "{}/{} {}: {}",
@@ -115,11 +124,13 @@ fn row(stage: &StageReport) -> [String; 5] {
             first.cause
         )
     });
+    let median = medians.and_then(|medians| medians.get(&stage.label()));
     [
         stage.label(),
         stage.steps.to_string(),
         stage.cached.to_string(),
         duration(stage.seconds),
+        median.map_or_else(String::new, |median| duration(*median)),
         because.unwrap_or_default(),
     ]
 }
@@ -128,17 +139,19 @@ fn short(instruction: &str) -> String {
     super::text::fit(instruction, 32)
 }
 
-fn align(rows: &[[String; 5]]) -> Vec<String> {
+/// The rows with their cells under each other; the column of the medians can be left out.
+fn align(rows: &[[String; COLUMNS]], medians: bool) -> Vec<String> {
     let width = |column: usize| {
         rows.iter().map(|row| super::text::width(&row[column])).max().unwrap_or_default()
     };
-    let widths: Vec<usize> = (0..5).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     let cell = |(column, text): (usize, &String)| match column {
-        0 | 4 => pad(text, widths[column]),
+        0 | BECAUSE => pad(text, widths[column]),
         _ => format!("{text:>width$}", width = widths[column]),
     };
+    let shown = |(column, _): &(usize, &String)| medians || *column != MEDIAN;
     rows.iter()
-        .map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  "))
+        .map(|row| row.iter().enumerate().filter(shown).map(cell).collect::<Vec<_>>().join("  "))
         .map(|line| line.trim_end().to_owned())
         .collect()
 }

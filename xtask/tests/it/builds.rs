@@ -27,6 +27,29 @@ fn the_same_as_json_is_one_object() {
 }
 
 #[test]
+fn every_build_leaves_a_line_in_the_record() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build", "--no-cache"]).code(0);
+    project.fake_docker("failing_run.jsonl", 1);
+    project.run(&["build", "--target", "x"]).code(4);
+    let text = std::fs::read_to_string(project.path("target/xtask/history.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let verdicts: Vec<_> = lines.iter().map(|line| line["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["succeeded", "build-failed"]);
+    let (good, failed) = (&lines[0], &lines[1]);
+    assert_eq!((good["image"].as_str(), good["output"].as_str()), (Some("app"), Some("load")));
+    assert_eq!(
+        (good["no-cache"].as_bool(), good["image-bytes"].as_u64()),
+        (Some(true), Some(1_234_567))
+    );
+    assert_eq!(good["digest"], format!("sha256:{}", "ab".repeat(32)));
+    assert!(good["stages"][0]["steps"][0]["instruction"].is_string(), "{good}");
+    assert_eq!((failed["target"].as_str(), failed["digest"].as_str()), (Some("x"), None));
+}
+
+#[test]
 fn the_command_that_is_shown_is_the_command_that_is_run() {
     let mut project = Project::new(MINIMAL);
     project.fake_docker("cold_load.jsonl", 0);

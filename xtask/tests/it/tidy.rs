@@ -98,7 +98,9 @@ h";
 #[test]
 fn what_decides_is_pure() {
     let pure = |name: &str| {
-        ["plan/", "rollout/", "progress/", "registry/"].iter().any(|dir| name.starts_with(dir))
+        ["plan/", "rollout/", "progress/", "registry/", "history/"]
+            .iter()
+            .any(|dir| name.starts_with(dir))
     };
     let words = [
         "tokio",

@@ -1,5 +1,6 @@
 //! What people see.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{FAILED, play, recording, report};
@@ -59,7 +60,7 @@ fn plain_lines_of_failures() {
 #[test]
 fn the_table_at_the_end() {
     assert_eq!(
-        render::table(&report("push_cache_missing", Ended::Success)),
+        render::table(&report("push_cache_missing", Ended::Success), None),
         [
             "stage         steps  cached  time  run because",
             "base              1       1  0.0s",
@@ -72,6 +73,22 @@ fn the_table_at_the_end() {
             "cache 127.0.0.1:4566/loppestars:buildcache not there yet",
             "longest on the critical path: cache export 0.2s, runtime 4/4 RUN ls /srv/app && for i in \
              $(seq 1… 0.2s, export 0.1s",
+        ]
+    );
+}
+
+#[test]
+fn the_table_compares_with_earlier_builds() {
+    let medians = BTreeMap::from([("base".to_owned(), 0.3), ("runtime".to_owned(), 61.0)]);
+    let table = render::table(&report("push_cache_missing", Ended::Success), Some(&medians));
+    assert_eq!(
+        table[..5],
+        [
+            "stage         steps  cached  time  median  run because",
+            "base              1       1  0.0s    0.3s",
+            "models            1       1  0.0s",
+            "dependencies      2       2  0.0s",
+            "runtime           4       2  0.2s   1m01s  3/4 COPY app/ /srv/app/: no cached result for these files",
         ]
     );
 }

@@ -1,0 +1,15 @@
+//! What is known of earlier builds.
+//!
+//! Every build that ends leaves one line in `target/xtask/history.jsonl`: a [`Record`], as JSON.
+//! `apply` writes it, `observe` reads it; what the lines tell together is worked out here.
+//!
+//! *Architecture Invariant:* everything here is a pure function of its arguments.
+
+mod median;
+mod record;
+
+pub use median::Medians;
+pub use record::{Output, Record, Verdict, parse, with};
+
+/// The file, relative to the project's root.
+pub const FILE: &str = "target/xtask/history.jsonl";
