@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::plan::argv::Argv;
 use crate::proc::{Env, capture};
@@ -16,7 +17,8 @@ use crate::proc::{Env, capture};
 type Undo = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 static STATES: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
-static UNDO: Mutex<Option<Undo>> = Mutex::new(None);
+static UNDO: Mutex<BTreeMap<String, Undo>> = Mutex::new(BTreeMap::new());
+static WAITING: Mutex<Option<String>> = Mutex::new(None);
 
 /// Records what state a subject is in from now on, and how to go on from there, in place of
 /// what was recorded of it before.
@@ -27,36 +29,46 @@ pub fn remember(subject: impl Into<String>, state: impl Into<String>) {
     STATES.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.into(), state.into());
 }
 
+/// Records what is being waited for from now on, such as "waiting for …"; `None` for nothing.
+pub fn waiting(what: Option<String>) {
+    *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = what;
+}
+
 /// What an interruption says.
 pub fn message() -> String {
-    said(&STATES.lock().unwrap_or_else(PoisonError::into_inner))
+    let waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    said(waiting.as_deref(), &STATES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn said(states: &BTreeMap<String, String>) -> String {
+fn said(waiting: Option<&str>, states: &BTreeMap<String, String>) -> String {
+    let interrupted = match waiting {
+        Some(what) => format!("interrupted while {what}"),
+        None => "interrupted".to_owned(),
+    };
     if states.is_empty() {
-        return "interrupted; nothing was changed".to_owned();
+        return format!("{interrupted}; nothing was changed");
     }
     let states: Vec<&str> = states.values().map(String::as_str).collect();
-    format!("interrupted; {}; nothing else was changed", states.join("; "))
+    format!("{interrupted}; {}; nothing else was changed", states.join("; "))
 }
 
-/// Records what has to be undone if an interruption comes from now on.
-pub fn undo_with(undo: impl Future<Output = ()> + Send + 'static) {
-    *UNDO.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(undo));
+/// Records what undoes something temporary if an interruption comes from now on, in place of
+/// what was recorded for the same subject before.
+pub fn undo_with(subject: impl Into<String>, undo: impl Future<Output = ()> + Send + 'static) {
+    UNDO.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.into(), Box::pin(undo));
 }
 
-/// There is nothing to undo any more.
-pub fn keep() {
-    *UNDO.lock().unwrap_or_else(PoisonError::into_inner) = None;
+/// There is nothing to undo of a subject any more.
+pub fn keep(subject: &str) {
+    UNDO.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
 }
 
-/// Undoes what was recorded, as far as that goes within `patience`.
+/// Undoes what was recorded, side by side, as far as that goes within `patience`.
 pub async fn undo(patience: Duration) {
-    let undo = UNDO.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(undo) = undo {
-        // Who interrupts does not wait for ever; what is left over does no harm.
-        let _ = tokio::time::timeout(patience, undo).await;
-    }
+    let undos = std::mem::take(&mut *UNDO.lock().unwrap_or_else(PoisonError::into_inner));
+    let all: JoinSet<()> = undos.into_values().collect();
+    // Who interrupts does not wait for ever; what is left over does no harm.
+    let _ = tokio::time::timeout(patience, all.join_all()).await;
 }
 
 /// Waits for a signal that asks to end. A terminal that closes asks for it as well, unless we
@@ -96,7 +108,9 @@ mod tests {
 
     #[test]
     fn what_is_known_last_of_each_subject_is_said() {
-        assert_eq!(said(&BTreeMap::new()), "interrupted; nothing was changed");
+        assert_eq!(said(None, &BTreeMap::new()), "interrupted; nothing was changed");
+        let waiting = said(Some("waiting for it"), &BTreeMap::new());
+        assert_eq!(waiting, "interrupted while waiting for it; nothing was changed");
         remember("subject of this test", "asked for it");
         assert!(message().contains("asked for it"));
         remember("subject of this test", "it is there");
@@ -105,6 +119,29 @@ mod tests {
         assert!(message.contains("it is there; this as well"), "{message}");
         assert!(!message.contains("asked for it") && !message.contains("nothing was changed"));
         assert!(message.ends_with("; nothing else was changed"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn everything_temporary_is_undone_also_beside_what_hangs() {
+        let (sender, mut undone) = tokio::sync::mpsc::unbounded_channel();
+        let say = |what: &'static str| {
+            let sender = sender.clone();
+            async move { sender.send(what).unwrap() }
+        };
+        undo_with("test: hangs", std::future::pending());
+        undo_with("test: a", say("a, before it was recorded anew"));
+        undo_with("test: a", say("a"));
+        undo_with("test: b", say("b"));
+        undo_with("test: kept", say("kept"));
+        keep("test: kept");
+        undo(Duration::from_millis(100)).await;
+        drop(sender);
+        let mut all = Vec::new();
+        while let Some(what) = undone.recv().await {
+            all.push(what);
+        }
+        all.sort_unstable();
+        assert_eq!(all, ["a", "b"]);
     }
 
     #[test]

@@ -53,6 +53,8 @@ fn main() -> ExitCode {
             proc::end_all(Duration::from_secs(5));
             if exit::exit_of(error) == Exit::Interrupted {
                 interrupt::undo(Duration::from_secs(5)).await;
+                // What could be undone is not there any more.
+                return Err(Failure::new(Exit::Interrupted, interrupt::message()).into());
             }
         }
         result

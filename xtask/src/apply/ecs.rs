@@ -10,7 +10,7 @@ use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::interrupt::remember;
+use crate::interrupt::{remember, waiting};
 use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
@@ -96,9 +96,11 @@ pub async fn settle(
                 told = Some(in_flight.id);
             }
             waited = true;
+            waiting(Some(format!("waiting for the end of another deployment: {what}")));
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
+    waiting(None);
     Ok(waited.then(|| "it ended".to_owned()))
 }
 

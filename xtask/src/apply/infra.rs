@@ -20,6 +20,9 @@ use crate::observe::stack::{configured, services, template};
 use crate::plan::infra::{self, ImageValue, Kind, StackPlan};
 pub use execute::execute;
 
+/// What an interruption undoes it as.
+const CHANGE_SET: &str = "change set";
+
 /// A change of the stack that CloudFormation has worked out and not made.
 pub struct Proposal {
     /// What it is.
@@ -135,7 +138,7 @@ async fn make(
 ) -> Result<Option<ChangeSetRef>> {
     let made = ChangeSetRef { stack: plan.stack.clone(), name: unique_name(), stack_existed };
     let undo = (aws.clone(), made.clone());
-    interrupt::undo_with(async move {
+    interrupt::undo_with(CHANGE_SET, async move {
         // After an interruption there is nobody left to tell; an unused change set does nothing.
         let _ = delete(&undo.0, &undo.1).await;
     });
@@ -243,7 +246,7 @@ async fn delete(aws: &Aws, made: &ChangeSetRef) -> Result<()> {
             _ => return Err(explain("cloudformation:DeleteChangeSet", &error)),
         }
     }
-    interrupt::keep();
+    interrupt::keep(CHANGE_SET);
     if made.stack_existed {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{ChangeSetRef, Proposal, delete, pause, refused};
+use super::{CHANGE_SET, ChangeSetRef, Proposal, delete, pause, refused};
 use crate::aws::{Aws, cfn, explain};
 use crate::config::Environment;
 use crate::event::Event;
@@ -66,7 +66,7 @@ async fn begin(
         Err(error) => error,
         Ok(_) => {
             // From here on it may have begun: an interruption must not delete what it works on.
-            interrupt::keep();
+            interrupt::keep(CHANGE_SET);
             let told = format!("CloudFormation was told to change the stack {}", plan.stack);
             let how_far = how_far(environment);
             remember(format!("stack {}", plan.stack), format!("{told}: {how_far}"));
