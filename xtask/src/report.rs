@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::apply::{Done, HealthAnswer};
+use crate::apply::{self, Done, HealthAnswer};
 use crate::config::Environment;
 use crate::exit::{Exit, exit_of, hint_of};
 use crate::observe::ecs::revision;
@@ -25,8 +25,12 @@ pub struct DeployReport {
     pub image: Option<String>,
     /// Its digest.
     pub digest: Option<String>,
-    /// How long build and push took, in seconds.
+    /// How long the build took, without the two that follow, in seconds.
     pub build_seconds: Option<f64>,
+    /// How long the push took, in seconds.
+    pub push_seconds: Option<f64>,
+    /// How long the export of the cache took beyond the push, in seconds.
+    pub cache_export_seconds: Option<f64>,
     /// Each service.
     pub services: Vec<ServiceReport>,
     /// What the health URL said.
@@ -76,6 +80,7 @@ impl DeployReport {
                 draining: outcome.and_then(|outcome| outcome.draining),
             }
         });
+        let times = done.built.as_ref().map(apply::Built::times);
         let digest = done.image.as_ref().and_then(|image| image.split_once('@'));
         Self {
             environment: environment.name.clone(),
@@ -83,7 +88,9 @@ impl DeployReport {
             exit_code: exit.code(),
             digest: digest.map(|(_, digest)| digest.to_owned()),
             image: done.image.clone(),
-            build_seconds: done.built.as_ref().map(|built| built.seconds),
+            build_seconds: times.map(|times| times.build),
+            push_seconds: times.and_then(|times| times.push),
+            cache_export_seconds: times.and_then(|times| times.cache_export),
             services: services.collect(),
             health: done.health.clone(),
             error: error.map(|error| format!("{error:#}")),
@@ -114,6 +121,13 @@ impl DeployReport {
     fn rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![("verdict".to_owned(), self.verdict.to_owned())];
         rows.extend(self.image.iter().map(|image| ("image".to_owned(), image.clone())));
+        for (name, seconds) in [
+            ("build", self.build_seconds),
+            ("push", self.push_seconds),
+            ("cache export", self.cache_export_seconds),
+        ] {
+            rows.extend(seconds.map(|seconds| (name.to_owned(), human_seconds(seconds))));
+        }
         for service in &self.services {
             let (before, now) = (revision(&service.previous), revision(&service.task_definition));
             let change = if before == now { now.to_owned() } else { format!("{before} -> {now}") };
@@ -129,9 +143,6 @@ impl DeployReport {
                 };
                 rows.push(("  drain (apart)".to_owned(), format!("{took}{left}")));
             }
-        }
-        if let Some(seconds) = self.build_seconds {
-            rows.push(("build and push".to_owned(), human_seconds(seconds)));
         }
         rows.extend(
             self.health

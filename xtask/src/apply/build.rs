@@ -19,8 +19,8 @@ use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, Input, captured};
 use crate::progress::{
-    BuildReport, BuildState, Ended, FailedPhase, Outcome, Timestamp, log::lines as log_lines,
-    render, stream,
+    BuildReport, BuildState, BuildTimes, Ended, FailedPhase, Outcome, Timestamp,
+    log::lines as log_lines, render, stream,
 };
 use crate::ui::human_bytes;
 use log_file::LogFile;
@@ -61,6 +61,11 @@ impl Built {
         let steps = report.cached_steps + report.run_steps;
         let size = self.image.size.map_or(String::new(), |size| format!(", {}", human_bytes(size)));
         format!("{} of {steps} steps cached{size}, {}", report.cached_steps, self.image.digest)
+    }
+
+    /// Where the time went.
+    pub fn times(&self) -> BuildTimes {
+        self.report.times(self.seconds)
     }
 
     /// The build by stage.

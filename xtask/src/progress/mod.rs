@@ -43,7 +43,7 @@ pub use self::{
     build::{BuildState, Ended},
     event::ProgressEvent,
     failure::FailedPhase,
-    report::{BuildReport, Outcome, StepState},
+    report::{BuildReport, BuildTimes, Outcome, StepState},
     text::sanitise,
     time::Timestamp,
 };

@@ -187,7 +187,43 @@ pub struct PathEntry {
     pub seconds: f64,
 }
 
+/// Where the time of a build went, in seconds. The three add up to the whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BuildTimes {
+    /// All that is neither of the others: also reading caches and making layers.
+    pub build: f64,
+    /// Pushing the image; `None` when nothing was pushed.
+    pub push: Option<f64>,
+    /// What the export of the cache took beyond the push, if there was one: it is as much of a
+    /// registry's time as the push is, and no part of either.
+    pub cache_export: Option<f64>,
+}
+
 impl BuildReport {
+    /// Splits a build that took so many seconds with all around it by its phases.
+    pub fn times(&self, whole: f64) -> BuildTimes {
+        let of = |phases: &[Phase]| {
+            let phases = self.phases.iter().filter(|phase| phases.contains(&phase.phase));
+            let mut spans: Vec<_> = phases.map(|p| (p.start, p.start + p.seconds)).collect();
+            spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mut end = f64::NEG_INFINITY;
+            let mut sum = 0.0;
+            // Layers may be pushed side by side, and the cache beside the image.
+            for (from, to) in spans {
+                sum += (to - from.max(end)).max(0.0);
+                end = end.max(to);
+            }
+            sum.min(whole)
+        };
+        let push = of(&[Phase::Push]);
+        let both = of(&[Phase::Push, Phase::CacheExport]);
+        BuildTimes {
+            build: whole - both,
+            push: self.push_seconds.map(|_| push),
+            cache_export: self.cache_export_seconds.map(|_| both - push),
+        }
+    }
+
     /// The steps of a stage.
     pub fn steps_of<'a>(&'a self, stage: &'a StageReport) -> impl Iterator<Item = &'a StepReport> {
         self.steps

@@ -311,3 +311,33 @@ fn the_report_is_json() {
     let running = play("cold_load", Ended::Success, 4096, 1).0;
     assert!(serde_json::to_value(running.report()).unwrap()["steps"][0]["intervals"].is_array());
 }
+
+#[test]
+fn the_times_of_build_push_and_cache_export_add_up() {
+    for (name, ended) in
+        [("push_cache_missing", Ended::Success), ("push_cache_hit", Ended::Success)]
+    {
+        let report = report(name, ended);
+        let whole = report.seconds + 0.5;
+        let times = report.times(whole);
+        let (push, cache) = (times.push.unwrap(), times.cache_export.unwrap());
+        assert!(push > 0.0 && cache > 0.0 && times.build > 0.5, "{name}: {times:?}");
+        assert!((times.build + push + cache - whole).abs() < 0.001, "{name}: {times:?}");
+        assert!((push - report.push_seconds.unwrap()).abs() < 0.002, "{name}: {times:?}");
+    }
+    let times = report("cold_load", Ended::Success).times(60.0);
+    assert_eq!((times.build, times.push, times.cache_export), (60.0, None, None));
+}
+
+#[test]
+fn what_is_pushed_side_by_side_counts_once() {
+    let line = r#"{"vertexes":[
+        {"digest":"e","name":"exporting to image","started":"2026-01-01T00:00:00Z","completed":"2026-01-01T00:00:09Z"},
+        {"digest":"c","name":"exporting cache to registry","started":"2026-01-01T00:00:06Z","completed":"2026-01-01T00:00:10Z"}
+    ],"statuses":[
+        {"vertex":"e","id":"pushing layers","started":"2026-01-01T00:00:02Z","completed":"2026-01-01T00:00:07Z"},
+        {"vertex":"e","id":"pushing manifest for a","started":"2026-01-01T00:00:05Z","completed":"2026-01-01T00:00:08Z"}
+    ]}"#;
+    let times = played(&[line], Ended::Success).report().times(11.0);
+    assert_eq!((times.build, times.push, times.cache_export), (3.0, Some(6.0), Some(2.0)));
+}
