@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::history::Medians;
-use crate::observe::preflight::{for_build, for_registry, well};
+use crate::observe::preflight::{for_build, for_push, for_registry, well};
 use crate::plan::build::Output;
 use crate::plan::deploy::Plan;
 use crate::progress::{BuildReport, timeline, waterfall};
@@ -48,6 +48,8 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     };
     let registry = async {
         match &connected {
+            Some((aws, environment)) if args.push => Some(for_push(aws, config, environment).await),
+            // Only the cache is read and written there.
             Some((aws, environment)) => Some(for_registry(aws, environment).await),
             None => None,
         }

@@ -8,8 +8,7 @@ use crate::aws;
 use crate::cli::DeployArgs;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::observe::ecr::existing_image;
-use crate::observe::preflight::{for_build, for_registry, for_rollout, well};
+use crate::observe::preflight::{ImageSource, for_deploy, well};
 use crate::plan::build::Output;
 use crate::plan::deploy::{self, ImageRef, Plan, Rollout, TaskChange};
 use crate::report::DeployReport;
@@ -23,30 +22,21 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     ui.progress(args.how.progress);
     let environment = config.environment()?;
     let aws = aws::connect(environment).await;
-    let building = async {
-        match &args.image {
-            None => for_build(config).await,
-            Some(_) => (Vec::new(), None),
-        }
-    };
-    let ((mut checks, build), (more, registry), (rollout_checks, rollout)) =
-        tokio::join!(building, for_registry(&aws, environment), for_rollout(&aws, environment));
-    checks.extend(more.into_iter().chain(rollout_checks));
+    let (checks, facts) = for_deploy(&aws, config, environment, args.image.as_deref()).await;
     well(ui, checks)?;
-    let rollout = rollout.context("all checks are well, and there are no facts")?;
+    let facts = facts.context("all checks are well, and there are no facts")?;
 
     let scratch = tempfile::tempdir()?;
     let metadata_file = scratch.path().join("metadata.json");
     let mut steps = Vec::new();
-    let image = match (&args.image, &build, &registry) {
-        (Some(reference), ..) => {
-            let found = existing_image(&aws, environment, reference).await?;
-            ImageRef::Known(format!("{}@{}", environment.image(), found.digest))
+    let image = match &facts.image {
+        ImageSource::Pushed(image) => {
+            ImageRef::Known(format!("{}@{}", environment.image(), image.digest))
         }
-        (None, Some(build), Some(registry)) => {
+        ImageSource::Build(build) => {
             let wanted = Wanted {
                 output: Output::Push,
-                registry: Some((environment, registry)),
+                registry: Some((environment, &facts.registry)),
                 target: None,
                 tags: &[],
                 how: &args.how,
@@ -55,15 +45,18 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
             steps = prepare::steps(config, build, &wanted);
             ImageRef::Pushed(environment.image())
         }
-        _ => anyhow::bail!("all checks are well, and there are no facts"),
     };
     let change = TaskChange::Next {
         image,
         environment: environment.environment.clone(),
         secrets: environment.secrets.clone(),
     };
-    let services: Vec<_> =
-        rollout.services.iter().map(|service| (service.name.clone(), service.desired)).collect();
+    let services: Vec<_> = facts
+        .rollout
+        .services
+        .iter()
+        .map(|service| (service.name.clone(), service.desired))
+        .collect();
     steps.extend(deploy::rollout(&Rollout {
         cluster: &environment.cluster,
         container: &environment.container,
@@ -73,7 +66,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         if_busy: args.if_busy,
         force: args.force,
         deadline: environment.deadline,
-        health: rollout.health,
+        health: facts.rollout.health,
     }));
     let plan = Plan { steps };
     if args.dry.dry_run {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::aws;
 use crate::config::Config;
 use crate::exit::{Exit, exit_of};
-use crate::observe::preflight::{Check, Found, for_build, for_registry, for_rollout};
+use crate::observe::preflight::{Check, Found, for_build, for_deploy};
 use crate::ui::Ui;
 
 /// One check, as it is reported.
@@ -35,12 +35,7 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
         None => for_build(config).await.0,
         Some(environment) => {
             let aws = aws::connect(environment).await;
-            let (build, registry, rollout) = tokio::join!(
-                for_build(config),
-                for_registry(&aws, environment),
-                for_rollout(&aws, environment)
-            );
-            [build.0, registry.0, rollout.0].into_iter().flatten().collect()
+            for_deploy(&aws, config, environment, None).await.0
         }
     };
     // What is wrong stands last, next to the prompt.

@@ -73,17 +73,18 @@ fn cache(config: &Config, environment: &Environment, facts: &BuildFacts) -> Opti
 }
 
 /// The image's full names. In the registry: `git-<commit>` and the moving tags, these only
-/// where tags can move.
+/// as far as they can move.
 fn names(config: &Config, facts: &BuildFacts, wanted: &Wanted<'_>) -> Vec<String> {
     let commit = facts.git.as_ref().map(|git| git.tag());
-    let (name, moving) = match (wanted.output, wanted.registry) {
+    let (name, fixed) = match (wanted.output, wanted.registry) {
         (Output::Push, Some((environment, aws))) => {
-            (environment.image(), aws.repository.tags_move.then_some(&config.image.tags))
+            (environment.image(), Some(&aws.repository.tags))
         }
-        _ => (config.image.name.clone(), Some(&config.image.tags)),
+        _ => (config.image.name.clone(), None),
     };
+    let moves = |tag: &&String| fixed.is_none_or(|tags| tags.moves(tag));
     let mut tags: Vec<String> = commit.into_iter().collect();
-    tags.extend(moving.into_iter().flatten().cloned());
+    tags.extend(config.image.tags.iter().filter(moves).cloned());
     let mut names: Vec<String> = tags.iter().map(|tag| format!("{name}:{tag}")).collect();
     // A tag with a colon or a slash is a whole name.
     names.extend(

@@ -1,12 +1,14 @@
 //! The ECR repository.
 
 use anyhow::Result;
-use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability};
+use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability, Repository};
 use serde::Serialize;
 
 use crate::aws::{Aws, explain};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure};
+use crate::registry::glob::Glob;
+use crate::registry::mutability::TagMutability;
 
 /// The repository, when it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,31 +18,42 @@ pub struct RepositoryFacts {
     pub name: String,
     /// Whether it is there.
     pub exists: bool,
-    /// Whether a tag can move to another image.
-    pub tags_move: bool,
+    /// Which tags can move to another image.
+    pub tags: TagMutability,
 }
 
-/// Looks for the repository.
+/// Looks for a repository.
 ///
 /// # Errors
 /// ECR can not be asked.
-pub async fn repository(aws: &Aws, environment: &Environment) -> Result<RepositoryFacts> {
-    let name = environment.repository.clone();
-    let answer = aws.ecr.describe_repositories().repository_names(&name).send().await;
+pub async fn repository(aws: &Aws, name: &str) -> Result<RepositoryFacts> {
+    let answer = aws.ecr.describe_repositories().repository_names(name).send().await;
+    let name = name.to_owned();
     match answer {
         Ok(answer) => {
             let found = answer.repositories().first();
-            let tags_move = found.is_none_or(|repository| {
-                repository.image_tag_mutability() != Some(&ImageTagMutability::Immutable)
-            });
-            Ok(RepositoryFacts { name, exists: found.is_some(), tags_move })
+            let tags = found.map_or(TagMutability::MUTABLE, mutability);
+            Ok(RepositoryFacts { name, exists: found.is_some(), tags })
         }
         Err(error)
             if error.as_service_error().is_some_and(|e| e.is_repository_not_found_exception()) =>
         {
-            Ok(RepositoryFacts { name, exists: false, tags_move: true })
+            Ok(RepositoryFacts { name, exists: false, tags: TagMutability::MUTABLE })
         }
         Err(error) => Err(explain("ecr:DescribeRepositories", &error)),
+    }
+}
+
+fn mutability(repository: &Repository) -> TagMutability {
+    use ImageTagMutability::{Immutable, ImmutableWithExclusion};
+    // The only filters that there are match with `*`.
+    let filters = repository.image_tag_mutability_exclusion_filters().iter();
+    TagMutability {
+        mutable: !matches!(
+            repository.image_tag_mutability(),
+            Some(Immutable | ImmutableWithExclusion)
+        ),
+        except: filters.map(|filter| Glob::new(filter.filter())).collect(),
     }
 }
 
@@ -133,4 +146,37 @@ pub async fn existing_image(
         .hint("`cargo xtask du` lists its images; `cargo xtask build --push` pushes one")
         .into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::aws::stand_in::StandIn;
+
+    fn tags(answer: Value) -> TagMutability {
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, _| {
+            assert_eq!(operation, "DescribeRepositories");
+            assert_eq!(request["repositoryNames"], json!(["app"]));
+            (200, json!({ "repositories": [answer] }))
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { repository(&stand_in.aws().await, "app").await.unwrap().tags })
+    }
+
+    #[test]
+    fn exclusions_from_a_repository_s_mutability_are_read() {
+        let filters = json!([{ "filterType": "WILDCARD", "filter": "buildcache*" }]);
+        let of = |mutability: &str| {
+            tags(json!({ "imageTagMutability": mutability,
+                "imageTagMutabilityExclusionFilters": filters }))
+        };
+        let moves = |tags: TagMutability| (tags.moves("latest"), tags.moves("buildcache-2"));
+        assert_eq!(moves(of("IMMUTABLE_WITH_EXCLUSION")), (false, true));
+        assert_eq!(moves(of("MUTABLE_WITH_EXCLUSION")), (true, false));
+        assert_eq!(moves(tags(json!({ "imageTagMutability": "IMMUTABLE" }))), (false, false));
+        assert_eq!(moves(tags(json!({ "imageTagMutability": "MUTABLE" }))), (true, true));
+        assert_eq!(moves(tags(json!({}))), (true, true));
+    }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Builder, Driver};
 use crate::exit::{Exit, Failure};
 use crate::plan::argv::Argv;
+use crate::plan::version::Version;
 use crate::proc::{Env, captured};
 
 /// What builds, and what it can do.
@@ -103,6 +104,9 @@ pub struct BuilderFacts {
     pub exists: bool,
     /// Whether it can export a cache to a registry.
     pub exports_cache: bool,
+    /// The version of its BuildKit, the oldest of its nodes'; `None` where that is not known:
+    /// the engine's own goes by the engine's version.
+    pub buildkit: Option<String>,
 }
 
 /// Looks for the builder. The `docker` driver's builder is there when the engine is.
@@ -115,6 +119,7 @@ pub async fn builder(config: &Builder, engine: &Engine) -> Result<BuilderFacts> 
             name: config.name.clone().unwrap_or_else(|| engine.context.clone()),
             exists: true,
             exports_cache: engine.containerd_store,
+            buildkit: None,
         });
     }
     let name = config.name.clone().unwrap_or_default();
@@ -123,7 +128,20 @@ pub async fn builder(config: &Builder, engine: &Engine) -> Result<BuilderFacts> 
     if output.ok() {
         check_driver(&name, config.driver, &output.stdout)?;
     }
-    Ok(BuilderFacts { name, exists: output.ok(), exports_cache: true })
+    let buildkit = if output.ok() { oldest_buildkit(&output.stdout) } else { None };
+    Ok(BuilderFacts { name, exists: output.ok(), exports_cache: true, buildkit })
+}
+
+/// The oldest BuildKit among a builder's nodes; a node that does not run names none.
+fn oldest_buildkit(inspected: &str) -> Option<String> {
+    let versions = inspected.lines().filter_map(|line| {
+        let (name, version) = line.split_once(':')?;
+        // Older ones of buildx write `Buildkit:`.
+        let name = name.trim();
+        let of_buildkit = name == "BuildKit version" || name == "BuildKit" || name == "Buildkit";
+        of_buildkit.then(|| version.trim().to_owned())
+    });
+    versions.filter(|version| !version.is_empty()).min_by_key(|version| Version::read(version))
 }
 
 fn check_driver(name: &str, wanted: Driver, inspected: &str) -> Result<()> {
@@ -191,5 +209,15 @@ mod tests {
         check_driver("b", Driver::DockerContainer, inspected).unwrap();
         let error = check_driver("b", Driver::Kubernetes, inspected).unwrap_err();
         assert!(error.to_string().contains("`docker-container`"), "{error}");
+    }
+
+    #[test]
+    fn the_oldest_node_s_buildkit_counts() {
+        let node = |line: &str| format!("Name: b\nDriver: docker-container\n\nNodes:\n{line}\n");
+        let of = |text: &str| oldest_buildkit(text);
+        let two = node("BuildKit version: v0.29.0\nName: c\nBuildKit version: v0.9.1");
+        assert_eq!(of(&two).as_deref(), Some("v0.9.1"));
+        assert_eq!(of(&node("Buildkit:  v0.12.5")).as_deref(), Some("v0.12.5"));
+        assert_eq!(of(&node("Status: inactive")), None);
     }
 }

@@ -11,3 +11,4 @@ pub mod local;
 pub mod prune;
 pub mod secret;
 pub mod taskdef;
+pub mod version;

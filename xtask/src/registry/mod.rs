@@ -15,6 +15,7 @@ pub mod graph;
 pub mod in_use;
 pub mod lifecycle;
 pub mod manifest;
+pub mod mutability;
 pub mod outcome;
 pub mod plan;
 pub mod policy;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::check::Check;
-use crate::config::{Arg, Config};
+use crate::config::{Arg, Builder, Config, Driver};
 use crate::exit::{Exit, Failure};
-use crate::observe::engine::{BuilderFacts, builder, engine, first_local_image};
+use crate::observe::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
 use crate::observe::git::{Git, git};
+use crate::plan::version::{BUILDKIT, BUILDX, ENGINE, Version};
 
 /// What a build depends on.
 #[derive(Clone, Debug)]
@@ -28,15 +29,17 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
         Some(git) => git.tag(),
         None => "not a git repository, so the image gets no commit".to_owned(),
     });
-    let (engine_check, engine) = Check::of("engine", found, |engine| {
+    let (engine_check, engine) = Check::of("engine", found.and_then(new_enough), |engine| {
         format!("Docker Engine {}, buildx {}", engine.version, engine.buildx)
     });
     let mut checks = vec![git_check, engine_check];
     let Some(engine) = engine else { return (checks, None) };
     let (found, args) = tokio::join!(builder(&config.builder, &engine), args(config));
+    let found = found.and_then(|found| new_enough_buildkit(found, &config.builder));
     let (builder_check, builder) = Check::of("builder", found, |builder| {
         let there = if builder.exists { "" } else { ", will be created" };
-        format!("{}{there}", builder.name)
+        let buildkit = builder.buildkit.as_ref().map(|version| format!(", BuildKit {version}"));
+        format!("{}{}{there}", builder.name, buildkit.unwrap_or_default())
     });
     let (args_check, args) =
         Check::of("build arguments", args, |args| format!("{} resolved", args.len()));
@@ -50,6 +53,44 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
         _ => None,
     };
     (checks, facts)
+}
+
+fn new_enough(engine: Engine) -> Result<Engine> {
+    let old = |what: &str, found: &str, least: Version| {
+        Failure::new(
+            Exit::Prerequisite,
+            format!("{what} {found} is too old: {least} is the oldest"),
+        )
+        .hint(
+            "update it: on Debian and Ubuntu, `scripts/onboard` does; on macOS, update Docker \
+                 Desktop",
+        )
+    };
+    if ENGINE.is_newer_than(&engine.version) {
+        return Err(old("Docker Engine", &engine.version, ENGINE).into());
+    }
+    if BUILDX.is_newer_than(&engine.buildx) {
+        return Err(old("buildx", &engine.buildx, BUILDX).into());
+    }
+    Ok(engine)
+}
+
+fn new_enough_buildkit(facts: BuilderFacts, builder: &Builder) -> Result<BuilderFacts> {
+    let Some(found) = facts.buildkit.as_ref().filter(|found| BUILDKIT.is_newer_than(found)) else {
+        return Ok(facts);
+    };
+    let text = format!(
+        "BuildKit {found} of the builder `{}` is too old: {BUILDKIT} is the oldest",
+        facts.name
+    );
+    let hint = match builder.driver {
+        Driver::Remote => "update the BuildKit that listens at the builder's `endpoint`".to_owned(),
+        _ => format!(
+            "remove it with its cache, and the next build creates it anew: `docker buildx rm {}`",
+            facts.name
+        ),
+    };
+    Err(Failure::new(Exit::Prerequisite, text).hint(hint).into())
 }
 
 /// Whether the builder can write the registry cache. A build goes on without.
@@ -94,14 +135,46 @@ async fn args(config: &Config) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::{exit_of, hint_of};
+
+    fn builder(exports_cache: bool, buildkit: Option<&str>) -> BuilderFacts {
+        let buildkit = buildkit.map(str::to_owned);
+        BuilderFacts { name: "b".into(), exists: true, exports_cache, buildkit }
+    }
 
     #[test]
     fn a_builder_without_cache_export_is_a_warning() {
-        let mut facts = BuilderFacts { name: "default".into(), exists: true, exports_cache: true };
-        assert_eq!(cache(&facts).found.word(), "ok");
-        facts.exports_cache = false;
-        let check = cache(&facts);
+        assert_eq!(cache(&builder(true, None)).found.word(), "ok");
+        let check = cache(&builder(false, None));
         assert_eq!(check.found.word(), "warning");
         assert!(check.found.fix().unwrap().contains("containerd-snapshotter"));
+    }
+
+    #[test]
+    fn an_old_engine_buildx_or_buildkit_is_refused_with_the_oldest_that_does() {
+        let engine = |version: &str, buildx: &str| Engine {
+            version: version.into(),
+            context: "default".into(),
+            buildx: buildx.into(),
+            containerd_store: true,
+        };
+        assert!(new_enough(engine("28.5.2+dfsg4", "0.29.1+ds1")).is_ok());
+        assert!(new_enough(engine("dev", "")).is_ok());
+        let error = new_enough(engine("24.0.9", "v0.29.1")).unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Prerequisite);
+        assert_eq!(error.to_string(), "Docker Engine 24.0.9 is too old: 25.0.0 is the oldest");
+        let error = new_enough(engine("28.0.0", "v0.12.1")).unwrap_err().to_string();
+        assert_eq!(error, "buildx v0.12.1 is too old: 0.18.0 is the oldest");
+
+        let of = |driver| Builder { driver, ..Builder::default() };
+        let own = of(Driver::DockerContainer);
+        assert!(new_enough_buildkit(builder(true, Some("v0.29.0")), &own).is_ok());
+        assert!(new_enough_buildkit(builder(true, None), &own).is_ok());
+        let old = || builder(true, Some("v0.12.5"));
+        let error = new_enough_buildkit(old(), &own).unwrap_err();
+        assert!(error.to_string().contains("BuildKit v0.12.5 of the builder `b`"), "{error}");
+        assert!(hint_of(&error).unwrap().contains("docker buildx rm b"));
+        let error = new_enough_buildkit(old(), &of(Driver::Remote)).unwrap_err();
+        assert!(hint_of(&error).unwrap().contains("endpoint"));
     }
 }

@@ -4,10 +4,13 @@
 
 mod build;
 mod check;
+mod deploy;
 mod registry;
 mod rollout;
+mod tags;
 
 pub use build::{BuildFacts, for_build};
 pub use check::{Check, Found, well};
-pub use registry::{AwsFacts, for_registry};
+pub use deploy::{ImageSource, for_deploy};
+pub use registry::{AwsFacts, for_push, for_registry};
 pub use rollout::{for_rollout, health};
