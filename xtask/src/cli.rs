@@ -70,6 +70,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// What runs, what is rolling out, is it healthy
     Status,
+    /// The service's container logs
+    Logs(LogsArgs),
     /// Disk usage: builder cache and ECR repository, one table
     Du(DuArgs),
     /// Reclaim builder cache, and with --registry ECR cache and images that nothing uses
@@ -193,6 +195,26 @@ pub struct RollbackArgs {
     /// Show, do nothing
     #[command(flatten)]
     pub dry: DryRun,
+}
+
+/// Options of `logs`.
+#[derive(Args, Debug)]
+pub struct LogsArgs {
+    /// Go on with what is logged from now on, until Ctrl-C
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How far back to begin, such as 90s or 2h
+    #[arg(long, value_name = "AGE", default_value = "10m")]
+    pub since: String,
+    /// Only this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only this container
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Only this task: its id, or the beginning of it
+    #[arg(long, value_name = "ID")]
+    pub task: Option<String>,
 }
 
 /// Options of `du`.

@@ -19,9 +19,11 @@ pub async fn tail(aws: &Aws, task_definition: &str, task: &str) -> Result<Vec<St
     let described = describe_task_definition(aws, task_definition).await?;
     let containers = described["taskDefinition"]["containerDefinitions"].as_array();
     let mut lines = Vec::new();
-    for (group, stream) in containers.into_iter().flatten().filter_map(|c| stream(c, task)) {
+    for place in containers.into_iter().flatten().filter_map(Place::of) {
+        let stream = format!("{}{}", place.streams, task_id(task));
         let body = json!({
-            "logGroupName": group, "logStreamName": stream, "limit": LINES, "startFromHead": false,
+            "logGroupName": place.group, "logStreamName": stream, "limit": LINES,
+            "startFromHead": false,
         });
         match wire::json(&aws.config, Service::Logs, "GetLogEvents", &body).await {
             Ok(answer) => {
@@ -29,33 +31,38 @@ pub async fn tail(aws: &Aws, task_definition: &str, task: &str) -> Result<Vec<St
                 let messages = events.iter().filter_map(|event| event["message"].as_str());
                 lines.extend(messages.flat_map(str::lines).map(str::to_owned));
             }
-            Err(error) => {
-                let gone = error.as_service_error().is_some_and(|error| {
-                    use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
-                    error.code() == Some("ResourceNotFoundException")
-                });
-                if !gone {
-                    return Err(explain("logs:GetLogEvents", &error));
-                }
-            }
+            Err(error) if wire::code(&error) == Some("ResourceNotFoundException") => {}
+            Err(error) => return Err(explain("logs:GetLogEvents", &error)),
         }
     }
     let first = lines.len().saturating_sub(LINES);
     Ok(lines.split_off(first))
 }
 
-/// The group and stream that the `awslogs` driver writes to: `prefix/container/task`.
-///
-/// Source: the Amazon ECS developer guide, "Send Amazon ECS logs to CloudWatch".
-fn stream(container: &Value, task: &str) -> Option<(String, String)> {
-    let log = &container["logConfiguration"];
-    if log["logDriver"] != "awslogs" {
-        return None;
+/// Where a container logs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The log group.
+    pub group: String,
+    /// What the names of its streams begin with; the task's id follows.
+    pub streams: String,
+}
+
+impl Place {
+    /// Where the `awslogs` driver writes to: `prefix/container/task`. `None` for a container
+    /// that logs elsewhere, or without a prefix, where nothing tells its streams.
+    ///
+    /// Source: the Amazon ECS developer guide, "Send Amazon ECS logs to CloudWatch".
+    pub fn of(container: &Value) -> Option<Self> {
+        let log = &container["logConfiguration"];
+        if log["logDriver"] != "awslogs" {
+            return None;
+        }
+        let group = log["options"]["awslogs-group"].as_str()?.to_owned();
+        let prefix = log["options"]["awslogs-stream-prefix"].as_str()?;
+        let name = container["name"].as_str()?;
+        Some(Self { group, streams: format!("{prefix}/{name}/") })
     }
-    let group = log["options"]["awslogs-group"].as_str()?;
-    let prefix = log["options"]["awslogs-stream-prefix"].as_str()?;
-    let name = container["name"].as_str()?;
-    Some((group.to_owned(), format!("{prefix}/{name}/{}", task_id(task))))
 }
 
 #[cfg(test)]
@@ -66,9 +73,8 @@ mod tests {
     fn the_stream_is_named_as_the_driver_names_it() {
         let container = json!({ "name": "api", "logConfiguration": { "logDriver": "awslogs",
             "options": { "awslogs-group": "/ecs/app", "awslogs-stream-prefix": "ecs" } } });
-        let task = "arn:aws:ecs:eu-central-1:1:task/cluster/abc";
-        let found = stream(&container, task).unwrap();
-        assert_eq!(found, ("/ecs/app".to_owned(), "ecs/api/abc".to_owned()));
-        assert_eq!(stream(&json!({ "name": "api" }), task), None);
+        let place = Place::of(&container).unwrap();
+        assert_eq!((place.group.as_str(), place.streams.as_str()), ("/ecs/app", "ecs/api/"));
+        assert_eq!(Place::of(&json!({ "name": "api" })), None);
     }
 }

@@ -91,6 +91,11 @@ impl ProvideErrorMetadata for WireError {
 /// What a call can end with besides its answer.
 pub type CallError = SdkError<WireError, HttpResponse>;
 
+/// The error code that AWS answered with, where it answered with one.
+pub fn code(error: &CallError) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
 /// Calls an operation of a service that speaks JSON 1.1.
 ///
 /// # Errors

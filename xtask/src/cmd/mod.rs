@@ -6,6 +6,7 @@ mod doctor;
 mod du;
 mod infra;
 mod local;
+mod logs;
 mod prepare;
 mod prune;
 mod rollback;
@@ -40,6 +41,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         Command::Deploy(args) => deploy::run(ui, &config, args).await,
         Command::Rollback(args) => rollback::run(ui, &config, args).await,
         Command::Status => status::run(ui, &config).await,
+        Command::Logs(args) => logs::run(ui, &config, args).await,
         Command::Du(args) => du::run(ui, &config, args).await,
         Command::Prune(args) => prune::run(ui, &config, args).await,
         Command::Doctor => doctor::run(ui, &config).await,

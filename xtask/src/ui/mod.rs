@@ -140,6 +140,20 @@ impl Ui {
         self.raw(out.as_bytes())
     }
 
+    /// Prints one record of a result that has no end: text, or JSON on one line. Returns whether
+    /// somebody still reads.
+    ///
+    /// # Errors
+    /// Standard output can not be written.
+    pub fn record<T: Serialize>(&self, record: &T, text: impl FnOnce() -> String) -> Result<bool> {
+        let line = match self.format {
+            Format::Json => serde_json::to_string(record)?,
+            Format::Text => sanitise(&text()),
+        };
+        self.reported.store(true, Ordering::Relaxed);
+        written(writeln!(std::io::stdout().lock(), "{line}"))
+    }
+
     /// Hands outputs and a summary to GitHub Actions, where it runs there.
     ///
     /// # Errors
@@ -154,11 +168,7 @@ impl Ui {
     /// Standard output can not be written.
     pub fn raw(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            // Whoever reads our output has seen enough; how the command ends is another matter.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("standard output can not be written"),
-        }
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush())).map(|_| ())
     }
 
     /// Shows a plan that is not going to be applied: the very values that would be.
@@ -242,5 +252,15 @@ impl Ui {
 
     fn view(&self) -> std::sync::MutexGuard<'_, build::BuildView> {
         self.build.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what was written to standard output found a reader. Whoever reads it may have seen
+/// enough, which is no error: how the command ends is another matter.
+fn written(result: std::io::Result<()>) -> Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("standard output can not be written"),
     }
 }

@@ -26,6 +26,7 @@ fn the_main_job_from_nothing_and_back() {
     unchanged(&copy);
     change_of_code(&copy);
     photo(&copy);
+    logs(&copy);
     failing_container(&copy);
     container_that_never_answers(&copy);
     rollback(&copy);
@@ -102,6 +103,16 @@ fn photo(copy: &Copy) {
     assert!(answer["facesDetected"].as_u64() >= Some(1), "{answer}");
     let stored = copy.stored_photo(answer["processedImageUrl"].as_str().unwrap());
     assert!(stored.starts_with(&[0xff, 0xd8, 0xff]), "a JPEG was stored");
+}
+
+/// What the service logged of the photo, read from CloudWatch Logs.
+fn logs(copy: &Copy) {
+    let text = copy.run(&["logs"]).code(0);
+    text.prints("loppestars/");
+    let lines = copy.run(&["logs", "--format", "json", "--since", "1h"]).code(0).stdout();
+    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(line["service"], "loppestars", "{line}");
+    copy.run(&["logs", "--container", "none"]).code(3).says("the containers loppestars");
 }
 
 /// A container that exits at once: the circuit breaker rolls back, and we say why.
