@@ -64,6 +64,8 @@ pub enum Color {
 pub enum Command {
     /// Build the image and load it into the local image store, or push it
     Build(BuildArgs),
+    /// Build the image and run it on this machine until it is healthy, with its log
+    Run(RunArgs),
     /// Build, push, register the task definition, update the service, watch the rollout, verify
     Deploy(DeployArgs),
     /// Put the service back on an earlier revision, and watch that too
@@ -143,6 +145,23 @@ pub struct BuildArgs {
     /// A further tag; may be repeated
     #[arg(long = "tag", short = 't', value_name = "TAG")]
     pub tags: Vec<String>,
+    /// How to build
+    #[command(flatten)]
+    pub how: HowToBuild,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The port of this machine; without it, the one that the service listens on
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// End as soon as it is healthy
+    #[arg(long)]
+    pub until_healthy: bool,
     /// How to build
     #[command(flatten)]
     pub how: HowToBuild,

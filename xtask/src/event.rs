@@ -44,6 +44,11 @@ pub enum Event {
         /// The lines, oldest first.
         lines: Vec<String>,
     },
+    /// A container on this machine logged a line.
+    ContainerLog {
+        /// The line.
+        line: String,
+    },
     /// Something worth knowing.
     Note {
         /// The text.

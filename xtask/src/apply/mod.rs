@@ -6,6 +6,7 @@ pub mod infra;
 pub mod login;
 pub mod prune;
 pub mod recover;
+pub mod run;
 pub mod verify;
 pub mod watch;
 
@@ -53,6 +54,8 @@ pub struct Done {
     pub built: Option<Built>,
     /// `repository@digest` of what is rolled out.
     pub image: Option<String>,
+    /// The container that ran on this machine.
+    pub ran: Option<run::Ran>,
     /// What became of each service's update.
     pub updated: BTreeMap<String, Updated>,
     /// What became of each rollout.
@@ -117,6 +120,12 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             done.image.clone_from(&built.image.pushed);
             let detail = built.summary();
             done.built = Some(built);
+            Ok(Some(detail))
+        }
+        Step::Run(step) => {
+            let ran = run::run(context, step).await?;
+            let detail = ran.to_string();
+            done.ran = Some(ran);
             Ok(Some(detail))
         }
         Step::Settle { services, if_busy, deadline } => {

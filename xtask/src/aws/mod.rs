@@ -52,6 +52,13 @@ pub async fn connect_cluster(cluster: &Cluster) -> Aws {
     clients(&cluster.region, profile, url, made_up).await
 }
 
+/// A client for HTTP and HTTPS.
+pub fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
 /// `made_up` is the account that made-up credentials stand for.
 async fn clients(
     region: &str,
@@ -59,9 +66,7 @@ async fn clients(
     endpoint_url: Option<&str>,
     made_up: Option<&str>,
 ) -> Aws {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http = http_client();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .http_client(http.clone())

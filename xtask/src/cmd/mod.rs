@@ -10,6 +10,7 @@ mod logs;
 mod prepare;
 mod prune;
 mod rollback;
+mod run;
 mod status;
 mod storage;
 
@@ -38,6 +39,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         .await??;
     match &cli.command {
         Command::Build(args) => build::run(ui, &config, args).await,
+        Command::Run(args) => run::run(ui, &config, args).await,
         Command::Deploy(args) => deploy::run(ui, &config, args).await,
         Command::Rollback(args) => rollback::run(ui, &config, args).await,
         Command::Status => status::run(ui, &config).await,

@@ -24,6 +24,8 @@ pub struct File {
     /// What to keep when pruning.
     #[serde(default)]
     pub prune: Prune,
+    /// How the image is run on this machine.
+    pub run: Option<Run>,
     /// Where to deploy it: one section an environment.
     #[serde(default)]
     pub env: BTreeMap<String, Env>,
@@ -254,6 +256,26 @@ impl Default for Prune {
             keep_untagged: "1h".into(),
         }
     }
+}
+
+/// `[run]`: how `cargo xtask run` runs the image on this machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// The port that the service listens on in its container.
+    pub port: u16,
+    /// The path that has to answer 200, where the image has no `HEALTHCHECK`.
+    pub health: Option<String>,
+    /// How long it may take to become healthy, such as `30s`.
+    #[serde(default = "run_timeout")]
+    pub timeout: String,
+    /// Environment variables of the container.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Value>,
+}
+
+fn run_timeout() -> String {
+    "30s".into()
 }
 
 /// `[env.NAME]`: where to deploy.

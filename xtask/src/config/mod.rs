@@ -39,6 +39,8 @@ pub struct Config {
     pub args: BTreeMap<String, Arg>,
     /// Build secrets that are there.
     pub build_secrets: Vec<Secret>,
+    /// How the image is run on this machine.
+    pub run: Option<Run>,
     /// Where to deploy; `None` when no environment was named and none is the default.
     pub env: Option<Environment>,
 }
@@ -132,6 +134,21 @@ pub struct Prune {
     pub tagged: Option<KeepTagged>,
     /// How long after its push an untagged image is left alone.
     pub keep_untagged: Duration,
+}
+
+/// How the image is run on this machine.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The port that the service listens on in its container.
+    pub port: u16,
+    /// The path that has to answer 200, where the image has no `HEALTHCHECK`.
+    pub health: Option<String>,
+    /// How long it may take to become healthy.
+    pub timeout: Duration,
+    /// Environment variables of the container; some of them may be secrets.
+    pub environment: BTreeMap<String, Hidden>,
+    /// What keeps it from being run: a variable that is not set. Other commands go on.
+    pub unset: Option<String>,
 }
 
 /// Which tagged images stay.

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::file::{self, File, Value};
 use super::{
     Arg, Builder, Cluster, Config, Driver, Environment, Health, HealthUrl, Hidden, KeepTagged,
-    Prune, Secret, SecretSource, Stack,
+    Prune, Run, Secret, SecretSource, Stack,
 };
 use crate::exit::{Exit, Failure};
 use crate::plan::secret::secret_looking;
@@ -63,6 +63,7 @@ pub(super) fn resolve(
         builder,
         cache,
         prune: prune(raw_prune, &place)?,
+        run: file.run.map(|raw| run(raw, &place)).transpose()?,
         clusters: section.as_ref().map(|of| clusters(of, &file.env)).unwrap_or_default(),
         env: match (name, section) {
             (Some(name), Some(section)) => Some(environment(name, section, &place)?),
@@ -158,6 +159,29 @@ fn prune(raw: file::Prune, place: &Place<'_>) -> Result<Prune> {
         }),
         keep_untagged: place.duration("prune.keep-untagged", &raw.keep_untagged)?,
     })
+}
+
+fn run(raw: file::Run, place: &Place<'_>) -> Result<Run> {
+    if raw.health.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        return Err(place.wrong("run.health", "not a path", "write it such as \"/health\""));
+    }
+    let mut run = Run {
+        port: raw.port,
+        health: raw.health,
+        timeout: place.limit("run.timeout", &raw.timeout)?,
+        environment: BTreeMap::new(),
+        unset: None,
+    };
+    for (name, value) in raw.environment {
+        match (&value, place.text(&format!("run.environment.{name}"), &value)) {
+            (_, Ok(text)) => {
+                run.environment.insert(name, Hidden(text));
+            }
+            (Value::Env(_), Err(error)) => run.unset = Some(error.to_string()),
+            (_, Err(error)) => return Err(error),
+        }
+    }
+    Ok(run)
 }
 
 /// The clusters of every environment that shares the account with this one, or its repository.

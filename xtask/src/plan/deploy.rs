@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::argv::Argv;
 use super::build::Build;
+use super::run::Run;
 use crate::cli::IfBusy;
 use crate::units::format_duration;
 
@@ -55,6 +56,8 @@ pub enum Step {
     },
     /// Build, and load or push.
     Build(Box<Build>),
+    /// Run a container of what was built on this machine.
+    Run(Box<Run>),
     /// See that no other deployment of the services is under way.
     Settle {
         /// The services.
@@ -133,6 +136,7 @@ impl fmt::Display for Step {
             Self::CreateRepository { name } => write!(f, "create the ECR repository {name}"),
             Self::Login { registry } => write!(f, "log in to {registry}"),
             Self::Build(build) => write!(f, "{build}"),
+            Self::Run(run) => write!(f, "{run}"),
             Self::Settle { services, if_busy, deadline } => {
                 let then = match if_busy {
                     IfBusy::Wait => format!("wait up to {} for it", format_duration(*deadline)),

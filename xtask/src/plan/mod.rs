@@ -9,6 +9,7 @@ pub mod diff;
 pub mod infra;
 pub mod local;
 pub mod prune;
+pub mod run;
 pub mod secret;
 pub mod taskdef;
 pub mod version;

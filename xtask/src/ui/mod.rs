@@ -107,6 +107,9 @@ impl Ui {
                     self.line(&format!("      {} {}", s.dim("|"), sanitise(line)));
                 }
             }
+            Event::ContainerLog { line } => {
+                self.line(&format!("      {} {}", s.dim("|"), sanitise(line)));
+            }
             Event::Note { text } => self.line(&format!("      {}", sanitise(text))),
             Event::Detail { text } if self.verbose > 0 => {
                 self.line(&s.dim(&format!("      {}", sanitise(text))));

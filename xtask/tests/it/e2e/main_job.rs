@@ -25,6 +25,7 @@ fn the_main_job_from_nothing_and_back() {
     first_deployment(&copy);
     unchanged(&copy);
     change_of_code(&copy);
+    run_here(&copy);
     photo(&copy);
     logs(&copy);
     failing_container(&copy);
@@ -103,6 +104,17 @@ fn photo(copy: &Copy) {
     assert!(answer["facesDetected"].as_u64() >= Some(1), "{answer}");
     let stored = copy.stored_photo(answer["processedImageUrl"].as_str().unwrap());
     assert!(stored.starts_with(&[0xff, 0xd8, 0xff]), "a JPEG was stored");
+}
+
+/// The built image on this machine, without AWS.
+fn run_here(copy: &Copy) {
+    let args = ["run", "--port", "8093", "--until-healthy", "--format", "json"];
+    let ran = copy.run(&args).code(0).says("Uvicorn running").json();
+    assert_eq!(ran["url"], "http://127.0.0.1:8093", "{ran}");
+    let run = copy.interrupt(&["run", "--port", "8093"], "healthy after", Duration::ZERO);
+    run.code(130).says("interrupted; ");
+    // The emulator listens there.
+    copy.run(&["run", "--port", "4577"]).code(3).says("the container can not be started");
 }
 
 /// What the service logged of the photo, read from CloudWatch Logs.
