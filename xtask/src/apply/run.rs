@@ -15,9 +15,12 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::plan::argv::Argv;
 use crate::plan::run::{Health, Run};
-use crate::proc::{Env, Input, captured, stream};
+use crate::proc::{Env, Input, capture, captured, stream};
 use crate::ui::human_seconds;
 use crate::units::format_duration;
+
+/// The subject of what an interruption says and undoes.
+const CONTAINER: &str = "container";
 
 /// How long between two looks at the container.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -62,15 +65,16 @@ pub async fn run(context: &Context<'_>, run: &Run) -> Result<Ran> {
     // One of an earlier run that was killed.
     remove(run).await?;
     let name = &run.container;
-    interrupt::remember("container", format!("the container {name} is being removed"));
+    interrupt::remember(CONTAINER, format!("the container {name} is being removed"));
     let removal = run.remove.clone();
-    interrupt::undo_with(async move {
-        // What can not be removed now is removed by the next run.
-        let _ = captured(removal, Env::default()).await;
+    interrupt::undo_with(CONTAINER, async move {
+        // Not as one of the commands that an interruption ends. What can not be removed now is
+        // removed by the next run.
+        let _ = tokio::task::spawn_blocking(move || capture(&removal, &Env::default())).await;
     });
     let result = started(context, run).await;
     remove(run).await?;
-    interrupt::keep();
+    interrupt::keep(CONTAINER);
     result
 }
 

@@ -112,7 +112,8 @@ fn run_here(copy: &Copy) {
     let ran = copy.run(&args).code(0).says("Uvicorn running").json();
     assert_eq!(ran["url"], "http://127.0.0.1:8093", "{ran}");
     let run = copy.interrupt(&["run", "--port", "8093"], "healthy after", Duration::ZERO);
-    run.code(130).says("interrupted; ");
+    run.code(130).says("the container loppestars-run is being removed");
+    assert!(!copy.has_container("loppestars-run"), "it is removed on every way out");
     // The emulator listens there.
     copy.run(&["run", "--port", "4577"]).code(3).says("the container can not be started");
 }

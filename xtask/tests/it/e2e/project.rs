@@ -212,6 +212,12 @@ impl Copy {
         text.lines().filter(ours).map(str::to_owned).collect()
     }
 
+    /// Whether the engine has a container of this name.
+    pub fn has_container(&self, name: &str) -> bool {
+        let found = Command::new("docker").args(["container", "inspect", name]).output().unwrap();
+        found.status.success()
+    }
+
     /// Private Docker configurations that were not removed.
     pub fn leftovers(&self) -> Vec<String> {
         // The guard may be a moment behind.
