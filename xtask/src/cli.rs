@@ -179,11 +179,22 @@ pub struct DeployArgs {
     /// Roll out also when nothing changed
     #[arg(long)]
     pub force: bool,
-    /// What to do when another deployment is under way
+    /// What to do when another deploy or deployment of the service is under way
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub if_busy: IfBusy,
-    /// Leave the new revision in place when the rollout or a check fails
-    #[arg(long)]
+    /// Put the earlier revision back when the rollout or a check fails and ECS did not
+    #[arg(
+        long,
+        value_name = "true|false",
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    pub rollback_on_failure: bool,
+    /// Leave the new revision in place: --rollback-on-failure=false
+    #[arg(long, conflicts_with = "rollback_on_failure")]
     pub no_rollback: bool,
     /// How to build
     #[command(flatten)]
@@ -191,6 +202,13 @@ pub struct DeployArgs {
     /// Show, do nothing
     #[command(flatten)]
     pub dry: DryRun,
+}
+
+impl DeployArgs {
+    /// Whether the earlier revision is put back after a failure.
+    pub fn puts_back(&self) -> bool {
+        self.rollback_on_failure && !self.no_rollback
+    }
 }
 
 /// What to do when another deployment is under way.
@@ -211,6 +229,9 @@ pub struct RollbackArgs {
     /// The revision to go back to; without it, the one that ran before
     #[arg(long, value_name = "REVISION")]
     pub to: Option<u64>,
+    /// What to do when a deployment is under way: it may be what went wrong
+    #[arg(long, value_enum, default_value_t = IfBusy::Supersede, value_name = "WHAT")]
+    pub if_busy: IfBusy,
     /// Show, do nothing
     #[command(flatten)]
     pub dry: DryRun,
@@ -318,5 +339,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn putting_back_is_the_default_and_can_be_switched_off_in_two_ways() {
+        let puts_back = |options: &[&str]| {
+            let args = ["xtask", "deploy"].iter().chain(options);
+            match Cli::try_parse_from(args).map(|cli| cli.command) {
+                Ok(Command::Deploy(args)) => Some(args.puts_back()),
+                _ => None,
+            }
+        };
+        for on in [&[][..], &["--rollback-on-failure"], &["--rollback-on-failure=true"]] {
+            assert_eq!(puts_back(on), Some(true), "{on:?}");
+        }
+        for off in ["--rollback-on-failure=false", "--no-rollback"] {
+            assert_eq!(puts_back(&[off]), Some(false), "{off}");
+        }
+        assert_eq!(puts_back(&["--rollback-on-failure=maybe"]), None);
+        assert_eq!(puts_back(&["--rollback-on-failure", "--no-rollback"]), None);
     }
 }

@@ -29,6 +29,11 @@ pub fn remember(subject: impl Into<String>, state: impl Into<String>) {
     STATES.lock().unwrap_or_else(PoisonError::into_inner).insert(subject.into(), state.into());
 }
 
+/// A subject is as it was before: there is nothing to be said of it any more.
+pub fn forget(subject: &str) {
+    STATES.lock().unwrap_or_else(PoisonError::into_inner).remove(subject);
+}
+
 /// Records what is being waited for from now on, such as "waiting for …"; `None` for nothing.
 pub fn waiting(what: Option<String>) {
     *WAITING.lock().unwrap_or_else(PoisonError::into_inner) = what;
@@ -119,6 +124,8 @@ mod tests {
         assert!(message.contains("it is there; this as well"), "{message}");
         assert!(!message.contains("asked for it") && !message.contains("nothing was changed"));
         assert!(message.ends_with("; nothing else was changed"), "{message}");
+        forget("subject of this test, too");
+        assert!(!super::message().contains("this as well"));
     }
 
     #[tokio::test]

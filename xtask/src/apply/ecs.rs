@@ -6,12 +6,15 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::concrete;
+use super::lock::Lock;
 use crate::aws::{Aws, explain, wire};
 use crate::cli::IfBusy;
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, exit_of};
 use crate::interrupt::{remember, waiting};
-use crate::observe::ecs::{container_of, describe_service, describe_task_definition, revision};
+use crate::observe::ecs::{
+    ServiceFacts, container_of, describe_service, describe_task_definition, revision,
+};
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
 use crate::plan::diff::{Difference, diff, is_unchanged};
@@ -104,57 +107,139 @@ pub async fn settle(
     Ok(waited.then(|| "it ended".to_owned()))
 }
 
+/// What has to hold when a service is updated, looked at as late as can be.
+#[derive(Clone, Copy, Default)]
+pub struct Guard<'a> {
+    /// The lock that has to be held still.
+    pub lock: Option<&'a Lock>,
+    /// The deployment that the service has to be on still: only that one is put back.
+    pub replaces: Option<&'a str>,
+}
+
+impl Guard<'_> {
+    /// Looks at the lock, right before the service is changed.
+    async fn hold(&self, service: &str) -> Result<()> {
+        let Some(lock) = self.lock else { return Ok(()) };
+        match lock.check(service).await {
+            // That nobody has deployed since is what ECS says, too; and the service waits.
+            Err(error) if self.replaces.is_some() && exit_of(&error) != Exit::Superseded => Ok(()),
+            checked => checked,
+        }
+    }
+}
+
+/// What an update would change.
+struct Change {
+    facts: ServiceFacts,
+    image: Option<String>,
+    next: Next,
+    differences: Vec<Difference>,
+    /// Whether the revision would be the same.
+    same: bool,
+}
+
+impl Change {
+    /// From the revision that runs now, and not the one that ran before the build.
+    async fn of(aws: &Aws, update: &Update, pushed: Option<&str>) -> Result<Self> {
+        let facts = describe_service(aws, &update.cluster, &update.service).await?;
+        let (image, next, definition) = match &update.change {
+            TaskChange::Existing(arn) => {
+                let target = describe_task_definition(aws, arn).await?;
+                let container = container_of(&target["taskDefinition"], &update.container);
+                let image = container.and_then(|container| container["image"].as_str());
+                (image.map(str::to_owned), Next::Existing(arn.clone()), target)
+            }
+            TaskChange::Next { image, environment, secrets } => {
+                let image = concrete(image, pushed)?;
+                let change = taskdef::Change {
+                    container: update.container.clone(),
+                    image: image.clone(),
+                    environment: environment.clone(),
+                    secrets: secrets.clone(),
+                };
+                let next = taskdef::next(&facts.described, &change)
+                    .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
+                (Some(image), Next::Register(next.clone()), next)
+            }
+        };
+        let mut differences = diff(&facts.described, &definition);
+        // Our own note on a revision is nothing that a user has changed.
+        differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
+        let same = is_unchanged(&facts.described, &definition);
+        Ok(Self { facts, image, next, differences, same })
+    }
+
+    /// Whether nothing has to be done: the service is on what is asked for, and all its tasks run.
+    fn is_idle(&self, force: bool) -> bool {
+        let facts = &self.facts;
+        let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
+        self.same && serves && !force
+    }
+
+    fn unchanged(self, update: &Update) -> Updated {
+        let previous = self.facts.task_definition_arn;
+        Updated {
+            service: update.service.clone(),
+            image: self.image,
+            task_definition: previous.clone(),
+            previous,
+            previous_served: true,
+            differences: self.differences,
+            target: None,
+        }
+    }
+}
+
+/// What becomes of an update that has nothing to change; `None` for any other.
+///
+/// # Errors
+/// ECS can not be asked.
+pub async fn unchanged(
+    aws: &Aws,
+    update: &Update,
+    pushed: Option<&str>,
+) -> Result<Option<Updated>> {
+    if update.force {
+        return Ok(None);
+    }
+    let change = Change::of(aws, update, pushed).await?;
+    Ok(change.is_idle(update.force).then(|| change.unchanged(update)))
+}
+
 /// Registers the next revision and points the service at it; or does nothing, when the
 /// service is on what was asked for, all its tasks run, and `force` is not set.
 ///
 /// # Errors
-/// ECS refuses, or can not be asked.
-pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -> Result<Updated> {
-    // The revision that runs now is the base, and not the one that ran before the build.
-    let facts = describe_service(aws, &update.cluster, &update.service).await?;
-    let (image, next, definition) = match &update.change {
-        TaskChange::Existing(arn) => {
-            let target = describe_task_definition(aws, arn).await?;
-            let container = container_of(&target["taskDefinition"], &update.container);
-            let image = container.and_then(|container| container["image"].as_str());
-            (image.map(str::to_owned), Next::Existing(arn.clone()), target)
-        }
-        TaskChange::Next { image, environment, secrets } => {
-            let image = concrete(image, pushed)?;
-            let change = taskdef::Change {
-                container: update.container.clone(),
-                image: image.clone(),
-                environment: environment.clone(),
-                secrets: secrets.clone(),
-            };
-            let next = taskdef::next(&facts.described, &change)
-                .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
-            (Some(image), Next::Register(next.clone()), next)
-        }
-    };
-    let mut differences = diff(&facts.described, &definition);
-    // Our own note on a revision is nothing that a user has changed.
-    differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
-    let unchanged = is_unchanged(&facts.described, &definition);
-    for difference in &differences {
+/// ECS refuses, or can not be asked; or what `guard` asks for does not hold any more.
+pub async fn update(
+    ui: &Ui,
+    aws: &Aws,
+    update: &Update,
+    pushed: Option<&str>,
+    guard: Guard<'_>,
+) -> Result<Updated> {
+    let change = Change::of(aws, update, pushed).await?;
+    for difference in &change.differences {
         ui.emit(&Event::Note { text: difference.to_string() });
     }
-    let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
-    let previous = facts.task_definition_arn.clone();
-    if unchanged && serves && !update.force {
-        return Ok(Updated {
-            service: update.service.clone(),
-            image,
-            task_definition: previous.clone(),
-            previous,
-            previous_served: true,
-            differences,
-            target: None,
-        });
+    if change.is_idle(update.force) {
+        return Ok(change.unchanged(update));
     }
+    let Change { facts, image, next, differences, same } = change;
+    if let Some(ours) = guard.replaces
+        && facts.primary != ours
+    {
+        anyhow::bail!(
+            "{} is on {} by now (deployment {}), which somebody else deployed",
+            update.service,
+            facts.revision(),
+            facts.primary
+        );
+    }
+    let previous = facts.task_definition_arn.clone();
     let task_definition = match next {
         Next::Existing(arn) => arn,
-        Next::Register(_) if unchanged => previous.clone(),
+        Next::Register(_) if same => previous.clone(),
         Next::Register(mut input) => {
             if facts.settled && facts.desired > 0 {
                 set_tag(&mut input, PREVIOUS_TAG, facts.revision());
@@ -167,6 +252,7 @@ pub async fn update(ui: &Ui, aws: &Aws, update: &Update, pushed: Option<&str>) -
             register(aws, &input).await?
         }
     };
+    guard.hold(&update.service).await?;
     let first = facts.desired == 0;
     let desired = update.desired_count.unwrap_or(facts.desired);
     let (service, to) = (&update.service, revision(&task_definition));
@@ -304,7 +390,8 @@ mod tests {
             desired_count: None,
             force: false,
         };
-        super::update(&Ui::silent(), &stand_in.aws().await, &update, None).await.unwrap();
+        let (ui, aws) = (Ui::silent(), stand_in.aws().await);
+        super::update(&ui, &aws, &update, None, Guard::default()).await.unwrap();
         let said = said.lock().unwrap().clone();
         (said, message())
     }

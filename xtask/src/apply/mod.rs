@@ -3,6 +3,7 @@
 pub mod build;
 pub mod ecs;
 pub mod infra;
+pub mod lock;
 pub mod login;
 pub mod prune;
 pub mod recover;
@@ -11,6 +12,7 @@ pub mod verify;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -24,10 +26,11 @@ use crate::observe::ecs::revision;
 use crate::plan::argv::Argv;
 use crate::plan::deploy::{ImageRef, Plan, Step};
 use crate::proc::{self, Env};
-use crate::rollout::Verdict;
+use crate::rollout::{Task, Verdict};
 use crate::ui::Ui;
 pub use build::Built;
 pub use ecs::Updated;
+use lock::Lock;
 pub use verify::HealthAnswer;
 use watch::Outcome;
 
@@ -62,6 +65,7 @@ pub struct Done {
     pub outcomes: BTreeMap<String, Outcome>,
     /// What the health URL said.
     pub health: Option<HealthAnswer>,
+    lock: Option<Arc<Lock>>,
     docker: Option<login::DockerConfig>,
 }
 
@@ -84,6 +88,57 @@ impl Done {
     }
 }
 
+/// Takes the steps of a deployment. After a failure services are put back where that is wanted,
+/// and the deploy locks are given back on every way out. What was done is in `done`, also after
+/// an error.
+///
+/// # Errors
+/// The first step that fails; or somebody else took over in the middle.
+pub async fn roll_out(
+    context: &Context<'_>,
+    plan: &Plan,
+    done: &mut Done,
+    put_back: bool,
+) -> Result<()> {
+    let mut result = apply(context, plan, done).await;
+    if let Err(error) = result {
+        result =
+            Err(if put_back { recover::put_back(context, plan, done, error).await } else { error });
+    }
+    let Some(lock) = done.lock.take() else { return result };
+    match lock.release().await {
+        Ok(None) => result,
+        // Whose lock was taken over can not say what runs now, however well it went until then.
+        Ok(Some(lost)) => result.and(Err(superseded(done, &lost).into())),
+        Err(error) => {
+            context.ui.emit(&Event::Warning {
+                text: format!("the deploy lock was not given back: {error:#}"),
+                hint: Some("the next deploy takes it over by itself".into()),
+            });
+            result
+        }
+    }
+}
+
+/// Somebody else took a lock over: what was done until then is left to them.
+fn superseded(done: &Done, lost: &lock::Lost) -> Failure {
+    let moved = done.updated.values().filter_map(|updated| {
+        let target = updated.target.as_ref()?;
+        let to = revision(&updated.task_definition);
+        Some(format!(
+            "{} had been moved to {to} (deployment {})",
+            updated.service, target.deployment_id
+        ))
+    });
+    let moved: Vec<_> = moved.collect();
+    let mut failure = lost.failure();
+    failure.message.push_str(&match moved.as_slice() {
+        [] => "; no service had been changed".to_owned(),
+        moved => format!("; {}, and is left to them", moved.join(", ")),
+    });
+    failure
+}
+
 /// Takes the steps of a plan. What was done is in `done`, also after an error.
 ///
 /// # Errors
@@ -92,19 +147,72 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
     let of = plan.steps.len();
     for (index, step) in plan.steps.iter().enumerate() {
         let number = index + 1;
-        // What is on the service already needs no watching; whether it answers is still asked.
-        if let Step::Watch { services, .. } | Step::VerifyDigest { services } = step
-            && done.changed(services).next().is_none()
-        {
+        if let Step::Lock { .. } = step {
+            done.updated = unchanged(context, plan, done).await?;
+        }
+        if is_needless(step, done) {
             continue;
         }
         context.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
         let start = Instant::now();
-        let detail = take(context, step, done).await?;
+        let detail = holding(context, step, done).await?;
         let seconds = start.elapsed().as_secs_f64();
         context.ui.emit(&Event::StepFinished { number, seconds, detail });
     }
     Ok(())
+}
+
+/// What becomes of the services when none of them is to be changed; else empty. Whoever changes
+/// nothing has to wait for nobody.
+async fn unchanged(
+    context: &Context<'_>,
+    plan: &Plan,
+    done: &Done,
+) -> Result<BTreeMap<String, Updated>> {
+    let (aws, _) = context.aws()?;
+    let mut found = BTreeMap::new();
+    for step in &plan.steps {
+        if let Step::Update(update) = step {
+            match ecs::unchanged(aws, update, done.image.as_deref()).await? {
+                Some(updated) => found.insert(update.service.clone(), updated),
+                None => return Ok(BTreeMap::new()),
+            };
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a step has nothing to do any more. What is on the service already needs no lock and
+/// no watching; whether it answers is still asked.
+fn is_needless(step: &Step, done: &Done) -> bool {
+    match step {
+        Step::Lock { services, .. } | Step::Settle { services, .. } => {
+            services.iter().all(|service| done.updated.contains_key(service))
+        }
+        Step::Watch { services, .. } | Step::VerifyDigest { services } => {
+            done.changed(services).next().is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Takes a step; one that only waits and looks ends when somebody else takes the lock over.
+async fn holding(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
+    let only_looks = matches!(
+        step,
+        Step::Settle { .. }
+            | Step::Watch { .. }
+            | Step::VerifyDigest { .. }
+            | Step::VerifyHealth(_)
+    );
+    let Some(lock) = done.lock.clone().filter(|_| only_looks) else {
+        return take(context, step, done).await;
+    };
+    tokio::select! {
+        biased;
+        lost = lock.lost() => Err(superseded(done, &lost).into()),
+        taken = take(context, step, done) => taken,
+    }
 }
 
 async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
@@ -128,15 +236,31 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             done.ran = Some(ran);
             Ok(Some(detail))
         }
+        Step::Lock { cluster, services, what, if_busy, deadline } => {
+            let (aws, _) = context.aws()?;
+            let what = match &done.image {
+                Some(image) => format!("{what} of {image}"),
+                None => what.clone(),
+            };
+            let (if_busy, deadline) = (*if_busy, *deadline);
+            let wanted = lock::Wanted { cluster, services, if_busy, deadline, what: &what };
+            let lock = lock::take(context.ui, aws, &wanted, lock::Timing::default()).await?;
+            done.lock = Some(Arc::new(lock));
+            Ok(None)
+        }
         Step::Settle { services, if_busy, deadline } => {
             let (aws, environment) = context.aws()?;
             let cluster = &environment.cluster;
             ecs::settle(context.ui, aws, cluster, services, *if_busy, *deadline).await
         }
         Step::Update(update) => {
+            if let Some(unchanged) = done.updated.get(&update.service) {
+                return Ok(Some(unchanged.summary()));
+            }
             let (aws, _) = context.aws()?;
             let image = done.image.clone();
-            let updated = ecs::update(context.ui, aws, update, image.as_deref()).await?;
+            let guard = ecs::Guard { lock: done.lock.as_deref(), replaces: None };
+            let updated = ecs::update(context.ui, aws, update, image.as_deref(), guard).await?;
             let detail = updated.summary();
             done.image = updated.image.clone().or(image);
             done.updated.insert(update.service.clone(), updated);
@@ -166,15 +290,23 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
         }
         Step::VerifyDigest { services } => {
             let (aws, environment) = context.aws()?;
-            let image = done.image.clone().unwrap_or_default();
-            let outcomes = done.changed(services).filter_map(|u| done.outcomes.get(&u.service));
-            let outcomes: Vec<_> = outcomes.collect();
-            let idle = |o: &&watch::Outcome| matches!(o.verdict, Verdict::Succeeded { running: 0 });
-            if outcomes.iter().all(idle) {
+            // Services that go back may go back to different images.
+            let mut by_image: BTreeMap<&str, Vec<Task>> = BTreeMap::new();
+            for updated in done.changed(services) {
+                let Some(outcome) = done.outcomes.get(&updated.service) else { continue };
+                if !matches!(outcome.verdict, Verdict::Succeeded { running: 0 }) {
+                    let image = updated.image.as_deref().unwrap_or_default();
+                    by_image.entry(image).or_default().extend(outcome.tasks.iter().cloned());
+                }
+            }
+            if by_image.is_empty() {
                 return Ok(Some("no task is wanted, so there is nothing to compare".into()));
             }
-            let tasks: Vec<_> = outcomes.iter().flat_map(|o| o.tasks.clone()).collect();
-            verify::digests(aws, environment, &image, &tasks).await.map(Some)
+            let mut details = Vec::new();
+            for (image, tasks) in by_image {
+                details.push(verify::digests(aws, environment, image, &tasks).await?);
+            }
+            Ok(Some(details.join("; ")))
         }
         Step::VerifyHealth(check) => {
             let (aws, _) = context.aws()?;
@@ -267,13 +399,4 @@ pub fn concrete(image: &ImageRef, pushed: Option<&str>) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_user_and_password() {
-        let decoded = decode_token("QVdTOnBhc3M6d29yZA==").unwrap();
-        assert_eq!(decoded, ("AWS".to_owned(), "pass:word".to_owned()));
-        assert!(decode_token("!").is_none() && decode_token("QVdT").is_none());
-    }
-}
+mod tests;

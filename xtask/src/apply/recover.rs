@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::ecs::{Updated, update};
+use super::ecs::{Guard, Updated, update};
+use super::lock::Lock;
 use super::watch::watch;
 use super::{Context, Done, verify};
 use crate::aws::Aws;
 use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::observe::ecs::{describe_service, revision};
+use crate::interrupt::remember;
+use crate::observe::ecs::revision;
 use crate::plan::deploy::{Plan, Step, TaskChange, Update};
-use crate::rollout::Verdict;
+use crate::rollout::{RollbackOutcome, Verdict};
 
 /// Puts services back whose rollout failed without ECS rolling it back, or whose check
 /// failed; and returns the error that the command ends with.
@@ -29,28 +31,52 @@ pub async fn put_back(
     else {
         return error;
     };
-    let mut back = Vec::new();
-    let mut stuck = false;
-    for updated in done.updated.values().filter(|updated| wants_back(done, updated)) {
-        let to = revision(&updated.previous);
-        context.ui.emit(&Event::Note {
-            text: format!("putting {} back on {to}: {error:#}", updated.service),
-        });
-        match one_back(context, aws, environment, updated).await {
-            Ok(()) => back.push(format!("{} is back on {to}", updated.service)),
+    let wanted = done.updated.values().filter(|updated| wants_back(done, updated));
+    let lock = done.lock.as_deref();
+    let (mut going, mut back, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
+    let mut exit = Exit::RolloutFailed;
+    for updated in wanted {
+        let (service, to) = (&updated.service, revision(&updated.previous));
+        context
+            .ui
+            .emit(&Event::Note { text: format!("putting {service} back on {to}: {error:#}") });
+        match go_back(context, aws, environment, lock, updated).await {
+            Ok(back) => going.push((updated, back)),
             Err(problem) => {
-                let text =
-                    format!("{} could not be put back on {to}: {problem:#}", updated.service);
-                context.ui.emit(&Event::Warning {
-                    text,
-                    hint: Some("look at it with `cargo xtask status`".into()),
-                });
-                stuck = true;
+                if exit_of(&problem) == Exit::Superseded {
+                    exit = Exit::Superseded;
+                }
+                stuck.push(format!("{service} could not be put back on {to}: {problem:#}"));
             }
         }
     }
-    if back.is_empty() || stuck {
+    if going.is_empty() && stuck.is_empty() {
         return error;
+    }
+    // All of them first, and then they are watched side by side.
+    let watched: Vec<_> = going.iter().map(|(_, back)| back.clone()).collect();
+    let deadline = environment.deadline.min(Duration::from_secs(600));
+    let outcomes = match watch(context.ui, aws, &environment.cluster, &watched, deadline).await {
+        Ok(outcomes) => outcomes,
+        Err(problem) => return error.context(format!("{problem:#}")),
+    };
+    for (updated, _) in &going {
+        let (service, to) = (&updated.service, revision(&updated.previous));
+        match outcomes.get(service).map(|outcome| &outcome.verdict) {
+            Some(Verdict::Succeeded { .. }) | None => {
+                remember(format!("service {service}"), format!("{service} is back on {to}"));
+                back.push(format!("{service} is back on {to}"));
+            }
+            Some(verdict) => {
+                stuck.push(format!("{service} could not be put back on {to}: {verdict}"));
+            }
+        }
+    }
+    if !stuck.is_empty() {
+        back.extend(stuck);
+        return Failure::new(exit, format!("{error:#}; {}", back.join("; ")))
+            .hint("look at it with `cargo xtask status`; `cargo xtask rollback` tries again")
+            .into();
     }
     if let Err(problem) = answers(aws, plan).await {
         let text = format!("{}, and that does not answer either: {problem:#}", back.join(", "));
@@ -81,30 +107,40 @@ async fn answers(aws: &Aws, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// Whether there is something to put back: a change, an earlier revision that ran, and no
-/// rollback by ECS.
+/// rollback by ECS, done or tried.
 fn wants_back(done: &Done, updated: &Updated) -> bool {
     let Some(target) = &updated.target else { return false };
-    let failed = match done.outcomes.get(&updated.service).map(|outcome| &outcome.verdict) {
-        Some(Verdict::Succeeded { .. } | Verdict::Failed { .. }) => true,
-        Some(_) | None => false,
-    };
-    failed
+    let outcome = done.outcomes.get(&updated.service);
+    let stays = matches!(
+        outcome.map(|outcome| &outcome.verdict),
+        Some(
+            Verdict::Succeeded { .. }
+                | Verdict::Failed { rollback: RollbackOutcome::NotStarted, .. }
+        )
+    );
+    stays
         && updated.previous_served
         && target.previous_task_definition.is_some()
         && updated.previous != updated.task_definition
 }
 
-async fn one_back(
+/// Tells ECS to go back, unless the service is not on our deployment any more.
+async fn go_back(
     context: &Context<'_>,
     aws: &Aws,
     environment: &Environment,
+    lock: Option<&Lock>,
     updated: &Updated,
-) -> anyhow::Result<()> {
-    let service = updated.service.clone();
-    let now = describe_service(aws, &environment.cluster, &service).await?;
-    if now.task_definition_arn != updated.task_definition {
-        anyhow::bail!("{service} is on {} by now, which somebody else deployed", now.revision());
-    }
+) -> anyhow::Result<Updated> {
+    let (service, to) = (&updated.service, revision(&updated.previous));
+    let from = revision(&updated.task_definition);
+    remember(
+        format!("service {service}"),
+        format!(
+            "{service} is on {from}, which failed, and was not put back on {to} yet: \
+             `cargo xtask rollback` does it"
+        ),
+    );
     let wanted = Update {
         cluster: environment.cluster.clone(),
         service: service.clone(),
@@ -113,11 +149,6 @@ async fn one_back(
         desired_count: None,
         force: false,
     };
-    let back = update(context.ui, aws, &wanted, None).await?;
-    let deadline = environment.deadline.min(Duration::from_secs(600));
-    let outcomes = watch(context.ui, aws, &environment.cluster, &[back], deadline).await?;
-    match outcomes.get(&service).map(|outcome| &outcome.verdict) {
-        Some(Verdict::Succeeded { .. }) | None => Ok(()),
-        Some(verdict) => Err(anyhow::anyhow!("{verdict}")),
-    }
+    let replaces = updated.target.as_ref().map(|target| target.deployment_id.as_str());
+    update(context.ui, aws, &wanted, None, Guard { lock, replaces }).await
 }

@@ -1,10 +1,11 @@
 //! A stand-in for AWS in tests: real HTTP, answers by operation, remembers what it was asked.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Aws, connect_cluster};
 use crate::config::Cluster;
@@ -42,6 +43,11 @@ impl StandIn {
         Self { url, calls }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// A cluster of the configuration that is reached here.
     pub fn cluster(&self, name: &str) -> Cluster {
         Cluster {
@@ -60,10 +66,66 @@ impl StandIn {
         connect_cluster(&self.cluster("app")).await
     }
 
+    /// The operations, in the order in which they were asked for.
+    pub fn operations(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The requests of an operation.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
+    }
+}
+
+/// SSM's Parameter Store, as far as a lock needs it. The error codes are those of AWS.
+#[derive(Clone, Default)]
+pub struct Parameters(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Parameters {
+    /// Answers an operation; `None` for what is none of SSM.
+    pub fn answer(&self, operation: &str, request: &Value) -> Option<(u16, Value)> {
+        let mut all = self.0.lock().unwrap();
+        let name = request["Name"].as_str().unwrap_or_default().to_owned();
+        let error = |code: &str| (400, json!({ "__type": code, "message": name }));
+        Some(match operation {
+            "GetParameter" => match all.get(&name) {
+                Some(value) => (200, json!({ "Parameter": { "Name": name, "Value": value } })),
+                None => error("ParameterNotFound"),
+            },
+            "PutParameter" if all.contains_key(&name) && request["Overwrite"] != true => {
+                error("ParameterAlreadyExists")
+            }
+            "PutParameter" => {
+                all.insert(name, request["Value"].as_str().unwrap().to_owned());
+                (200, json!({ "Version": 1, "Tier": "Standard" }))
+            }
+            "DeleteParameter" => match all.remove(&name) {
+                Some(_) => (200, json!({})),
+                None => error("ParameterNotFound"),
+            },
+            _ => return None,
+        })
+    }
+
+    /// Sets one, as somebody else would.
+    pub fn set(&self, name: &str, value: &str) {
+        self.0.lock().unwrap().insert(name.into(), value.into());
+    }
+
+    /// Removes one, as somebody else would.
+    pub fn remove(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+
+    /// The value of one.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.lock().unwrap().get(name).cloned()
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Two needs meet here. A task definition has to go from ECS and back to ECS without losing
 //! a field that the SDK's types do not know. And the few calls to CloudFormation, CloudWatch
-//! Logs and Secrets Manager are not worth half a minute of compile time a crate. Credentials,
+//! Logs, Secrets Manager and SSM are not worth half a minute of compile time a crate. Credentials,
 //! signing, retries with back-off, time-outs and connections are the SDK's: only the bodies
 //! are ours.
 
@@ -40,6 +40,8 @@ pub enum Service {
     Logs,
     /// AWS Secrets Manager.
     SecretsManager,
+    /// AWS Systems Manager, for its Parameter Store.
+    Ssm,
     /// AWS CloudFormation.
     CloudFormation,
 }
@@ -51,6 +53,7 @@ impl Service {
             Self::Ecs => "ecs",
             Self::Logs => "logs",
             Self::SecretsManager => "secretsmanager",
+            Self::Ssm => "ssm",
             Self::CloudFormation => "cloudformation",
         }
     }
@@ -61,6 +64,7 @@ impl Service {
             Self::Ecs => "AmazonEC2ContainerServiceV20141113",
             Self::Logs => "Logs_20140328",
             Self::SecretsManager => "secretsmanager",
+            Self::Ssm => "AmazonSSM",
             Self::CloudFormation => "",
         }
     }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::observe::preflight::{ImageSource, for_deploy, well};
 use crate::plan::build::Output;
-use crate::plan::deploy::{self, ImageRef, Plan, Rollout, TaskChange};
+use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, TaskChange};
 use crate::report::DeployReport;
 use crate::ui::Ui;
 
@@ -55,14 +55,18 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         .rollout
         .services
         .iter()
-        .map(|service| (service.name.clone(), service.desired))
+        .map(|service| ServiceChange {
+            service: service.name.clone(),
+            desired: service.desired,
+            change: change.clone(),
+        })
         .collect();
     steps.extend(deploy::rollout(&Rollout {
         cluster: &environment.cluster,
         container: &environment.container,
+        lock: environment.lock.then_some("deploy"),
         services: &services,
         desired_count: environment.desired_count,
-        change: &change,
         if_busy: args.if_busy,
         force: args.force,
         deadline: environment.deadline,
@@ -74,14 +78,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     }
     let context = Context { ui, config, aws: Some((&aws, environment)) };
     let mut done = Done::default();
-    let mut result = apply::apply(&context, &plan, &mut done).await;
-    if let Err(error) = result {
-        result = Err(if args.no_rollback {
-            error
-        } else {
-            apply::recover::put_back(&context, &plan, &done, error).await
-        });
-    }
+    let result = apply::roll_out(&context, &plan, &mut done, args.puts_back()).await;
     // How it ended comes before whether that could be shown.
     let shown = DeployReport::new(environment, &done, result.as_ref().err()).show(ui);
     result?;

@@ -309,6 +309,9 @@ pub struct Env {
     /// How long a rollout may take, such as `15m`.
     #[serde(default = "deadline")]
     pub deadline: String,
+    /// Whether a deploy takes a lock in SSM's Parameter Store, so that two never interleave.
+    #[serde(default = "yes")]
+    pub lock: bool,
     /// The URL that has to answer afterwards.
     pub health: Option<Health>,
     /// Environment variables that the task definition has to have.
@@ -337,6 +340,9 @@ pub struct Env {
 
 fn one() -> u32 {
     1
+}
+fn yes() -> bool {
+    true
 }
 fn deadline() -> String {
     "15m".into()

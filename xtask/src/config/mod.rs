@@ -111,6 +111,8 @@ pub struct Environment {
     pub desired_count: u32,
     /// How long a rollout may take.
     pub deadline: Duration,
+    /// Whether a deploy takes a lock.
+    pub lock: bool,
     /// What has to answer afterwards.
     pub health: Option<Health>,
     /// Environment variables of the container.

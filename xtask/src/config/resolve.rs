@@ -367,6 +367,7 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
         services: raw.services,
         container: raw.container,
         desired_count: raw.desired_count,
+        lock: raw.lock,
         secrets: raw.secrets,
         emulator: raw.emulator,
         name,

@@ -58,6 +58,20 @@ pub enum Step {
     Build(Box<Build>),
     /// Run a container of what was built on this machine.
     Run(Box<Run>),
+    /// Take the deploy locks of the services, and hold them to the end.
+    Lock {
+        /// The ECS cluster.
+        cluster: String,
+        /// The services, in the order in which their locks are taken.
+        services: Vec<String>,
+        /// What is done under the locks, for those who wait for them; without an image that is
+        /// still to be built.
+        what: String,
+        /// What to do when somebody else holds one.
+        if_busy: IfBusy,
+        /// How long to wait for them.
+        deadline: Duration,
+    },
     /// See that no other deployment of the services is under way.
     Settle {
         /// The services.
@@ -137,12 +151,13 @@ impl fmt::Display for Step {
             Self::Login { registry } => write!(f, "log in to {registry}"),
             Self::Build(build) => write!(f, "{build}"),
             Self::Run(run) => write!(f, "{run}"),
+            Self::Lock { services, if_busy, deadline, .. } => {
+                let then = then(*if_busy, *deadline);
+                let services = services.join(", ");
+                write!(f, "take the deploy lock of {services}; if somebody else holds it, {then}")
+            }
             Self::Settle { services, if_busy, deadline } => {
-                let then = match if_busy {
-                    IfBusy::Wait => format!("wait up to {} for it", format_duration(*deadline)),
-                    IfBusy::Supersede => "take its place".to_owned(),
-                    IfBusy::Abort => "stop here".to_owned(),
-                };
+                let then = then(*if_busy, *deadline);
                 write!(f, "if another deployment of {} is under way, {then}", services.join(", "))
             }
             Self::Update(update) => update.fmt(f),
@@ -155,6 +170,15 @@ impl fmt::Display for Step {
             }
             Self::VerifyHealth(check) => write!(f, "check that {} answers 200", check.url),
         }
+    }
+}
+
+/// What is done about somebody else's deploy.
+fn then(if_busy: IfBusy, deadline: Duration) -> String {
+    match if_busy {
+        IfBusy::Wait => format!("wait up to {} for it", format_duration(deadline)),
+        IfBusy::Supersede => "take its place".to_owned(),
+        IfBusy::Abort => "stop here".to_owned(),
     }
 }
 
@@ -194,12 +218,12 @@ pub struct Rollout<'a> {
     pub cluster: &'a str,
     /// The container whose image is replaced.
     pub container: &'a str,
-    /// The services, with the number of tasks that each one wants now.
-    pub services: &'a [(String, u32)],
+    /// What this is called for those who wait for it; `None` to do it without locks.
+    pub lock: Option<&'static str>,
+    /// The services.
+    pub services: &'a [ServiceChange],
     /// The number of tasks for a service that wants none yet.
     pub desired_count: u32,
-    /// What each of them gets.
-    pub change: &'a TaskChange,
     /// What to do when another deployment is under way.
     pub if_busy: IfBusy,
     /// Roll out also when nothing changed.
@@ -210,21 +234,53 @@ pub struct Rollout<'a> {
     pub health: Option<HealthCheck>,
 }
 
-/// The steps that roll an image out.
+/// What one service gets.
+#[derive(Clone, Debug)]
+pub struct ServiceChange {
+    /// The ECS service.
+    pub service: String,
+    /// The number of tasks that it wants now.
+    pub desired: u32,
+    /// What it gets.
+    pub change: TaskChange,
+}
+
+/// The steps that roll something out.
 pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
-    let names: Vec<String> = rollout.services.iter().map(|(name, _)| name.clone()).collect();
-    let mut steps = vec![Step::Settle {
+    let names: Vec<String> = rollout.services.iter().map(|of| of.service.clone()).collect();
+    let mut steps = Vec::new();
+    if let Some(what) = rollout.lock {
+        // One order for everybody: two deploys never wait for each other's second lock.
+        let mut services = names.clone();
+        services.sort();
+        steps.push(Step::Lock {
+            cluster: rollout.cluster.to_owned(),
+            services,
+            what: match rollout.services.first().map(|of| &of.change) {
+                Some(TaskChange::Next { image: ImageRef::Known(image), .. }) => {
+                    format!("{what} of {image}")
+                }
+                Some(TaskChange::Existing(arn)) => {
+                    format!("{what} to {}", arn.rsplit('/').next().unwrap_or(arn))
+                }
+                _ => what.to_owned(),
+            },
+            if_busy: rollout.if_busy,
+            deadline: rollout.deadline,
+        });
+    }
+    steps.push(Step::Settle {
         services: names.clone(),
         if_busy: rollout.if_busy,
         deadline: rollout.deadline,
-    }];
-    steps.extend(rollout.services.iter().map(|(service, desired)| {
+    });
+    steps.extend(rollout.services.iter().map(|of| {
         Step::Update(Update {
             cluster: rollout.cluster.to_owned(),
-            service: service.clone(),
+            service: of.service.clone(),
             container: rollout.container.to_owned(),
-            change: rollout.change.clone(),
-            desired_count: (*desired == 0).then_some(rollout.desired_count),
+            change: of.change.clone(),
+            desired_count: (of.desired == 0).then_some(rollout.desired_count),
             force: rollout.force,
         })
     }));
@@ -238,7 +294,7 @@ pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
 mod tests {
     use super::*;
 
-    fn texts(desired: u32, force: bool) -> Vec<String> {
+    fn texts(lock: Option<&'static str>, desired: u32, force: bool) -> Vec<String> {
         let change = TaskChange::Next {
             image: ImageRef::Pushed("r.example/app".into()),
             environment: BTreeMap::from([("A".into(), "1".into())]),
@@ -249,12 +305,17 @@ mod tests {
             headers: BTreeMap::new(),
             timeout: Duration::from_secs(60),
         };
+        let service = |service: &str| ServiceChange {
+            service: service.into(),
+            desired,
+            change: change.clone(),
+        };
         let steps = rollout(&Rollout {
             cluster: "c",
             container: "api",
-            services: &[("s".into(), desired)],
+            lock,
+            services: &[service("s"), service("a")],
             desired_count: 2,
-            change: &change,
             if_busy: IfBusy::Wait,
             force,
             deadline: Duration::from_secs(900),
@@ -266,12 +327,14 @@ mod tests {
     #[test]
     fn the_steps_say_what_they_do() {
         assert_eq!(
-            texts(1, false),
+            texts(Some("deploy"), 1, false),
             [
-                "if another deployment of s is under way, wait up to 15m for it",
+                "take the deploy lock of a, s; if somebody else holds it, wait up to 15m for it",
+                "if another deployment of s, a is under way, wait up to 15m for it",
                 "update c/s to r.example/app@(digest of the build), environment A, secrets B",
-                "watch s for up to 15m",
-                "check that the tasks of s run that image",
+                "update c/a to r.example/app@(digest of the build), environment A, secrets B",
+                "watch s, a for up to 15m",
+                "check that the tasks of s, a run that image",
                 "check that http://h/health answers 200",
             ]
         );
@@ -279,6 +342,8 @@ mod tests {
 
     #[test]
     fn a_first_deployment_starts_tasks() {
-        assert!(texts(0, true)[1].ends_with("secrets B, 2 tasks, also when nothing changed"));
+        let texts = texts(None, 0, true);
+        assert!(texts[0].starts_with("if another deployment"), "without a lock: {texts:?}");
+        assert!(texts[1].ends_with("secrets B, 2 tasks, also when nothing changed"));
     }
 }

@@ -40,4 +40,4 @@ pub use machine::{State, Target, deadline, step};
 pub use phases::{Draining, PhaseTimes};
 pub use snapshot::*;
 pub use tasks::task_id;
-pub use verdict::{Verdict, worst};
+pub use verdict::{RollbackOutcome, Verdict, worst};

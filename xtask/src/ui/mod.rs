@@ -32,6 +32,9 @@ pub struct Ui {
     build: Mutex<build::BuildView>,
     /// Whether the one JSON object was printed.
     reported: AtomicBool,
+    /// Every line, for tests of what is said.
+    #[cfg(test)]
+    heard: Mutex<Vec<String>>,
 }
 
 impl Ui {
@@ -51,6 +54,8 @@ impl Ui {
             github: github::Github::detect(),
             build: Mutex::new(build::BuildView::new(terminal)),
             reported: AtomicBool::new(false),
+            #[cfg(test)]
+            heard: Mutex::default(),
         }
     }
 
@@ -65,7 +70,14 @@ impl Ui {
             github: None,
             build: Mutex::new(build::BuildView::new(false)),
             reported: AtomicBool::new(false),
+            heard: Mutex::default(),
         }
+    }
+
+    /// The lines that went to standard error, without what surrounds them.
+    #[cfg(test)]
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().iter().map(|line| line.trim().to_owned()).collect()
     }
 
     /// Chooses how a build's progress is shown.
@@ -248,6 +260,8 @@ impl Ui {
     /// Writes one line to standard error. What can not be written is lost: there is
     /// nowhere left to say so.
     fn line(&self, line: &str) {
+        #[cfg(test)]
+        self.heard.lock().unwrap().push(line.to_owned());
         let mut stderr = std::io::stderr().lock();
         let _ = self.view().hide(&mut stderr);
         let _ = writeln!(stderr, "{line}");

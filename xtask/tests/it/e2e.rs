@@ -4,5 +4,6 @@
 //! environment that is up stays as it is. One runs at a time, also of several checkouts.
 
 mod http;
+mod lock;
 mod main_job;
 mod project;

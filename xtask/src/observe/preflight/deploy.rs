@@ -2,6 +2,7 @@
 
 use super::build::{BuildFacts, for_build};
 use super::check::Check;
+use super::lock::for_lock;
 use super::registry::{AwsFacts, for_push, for_registry};
 use super::rollout::{RolloutFacts, for_rollout};
 use crate::aws::Aws;
@@ -55,9 +56,9 @@ pub async fn for_deploy(
             }
         }
     };
-    let ((mut checks, image, registry), (more, rollout)) =
-        tokio::join!(pushed, for_rollout(aws, environment));
-    checks.extend(more);
+    let ((mut checks, image, registry), (more, rollout), lock) =
+        tokio::join!(pushed, for_rollout(aws, environment), for_lock(aws, environment));
+    checks.extend(more.into_iter().chain([lock]));
     let facts = match (image, registry, rollout) {
         (Some(image), Some(registry), Some(rollout)) => {
             Some(DeployFacts { image, registry, rollout })

@@ -5,6 +5,7 @@
 mod build;
 mod check;
 mod deploy;
+mod lock;
 mod registry;
 mod rollout;
 mod tags;
@@ -12,5 +13,6 @@ mod tags;
 pub use build::{BuildFacts, for_build};
 pub use check::{Check, Found, well};
 pub use deploy::{ImageSource, for_deploy};
+pub use lock::for_lock;
 pub use registry::{AwsFacts, for_push, for_registry};
 pub use rollout::{for_rollout, health};

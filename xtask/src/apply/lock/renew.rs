@@ -1,0 +1,50 @@
+//! Keeps locks while their holder works, and notices when one is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::{Lost, look};
+use crate::aws::Aws;
+use crate::aws::wire::{self, Service};
+use crate::observe::lock::{Holder, renewals_name};
+
+/// Locks that are renewed.
+pub(super) struct Renewing {
+    pub(super) aws: Aws,
+    pub(super) me: Holder,
+    /// By service: the parameter's name.
+    pub(super) names: BTreeMap<String, String>,
+    pub(super) renewed: Arc<AtomicU64>,
+    pub(super) every: Duration,
+    pub(super) lost: watch::Sender<Option<Lost>>,
+}
+
+/// Renews until one of the locks is somebody else's.
+///
+/// A lock that can not be looked at is none that is lost: it is tried again, and looked at once
+/// more before anything is changed.
+pub(super) async fn renew(this: Renewing) {
+    loop {
+        tokio::time::sleep(this.every).await;
+        for (service, name) in &this.names {
+            if let Ok(Some(lost)) = look(&this.aws, &this.me, service, name).await {
+                this.lost.send_replace(Some(lost));
+                return;
+            }
+        }
+        let number = this.renewed.fetch_add(1, Ordering::Relaxed) + 1;
+        for name in this.names.values() {
+            let body = json!({
+                "Name": renewals_name(name, &this.me.id), "Value": number.to_string(),
+                "Type": "String", "Overwrite": true,
+            });
+            // The next one comes long before the lease is over.
+            let _ = wire::json(&this.aws.config, Service::Ssm, "PutParameter", &body).await;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Whether the deploy locks can be read, and whether somebody holds one.
+
+use anyhow::Result;
+
+use super::check::Check;
+use crate::aws::Aws;
+use crate::config::Environment;
+use crate::observe::lock::{holder, name};
+
+/// Asks for the deploy lock of every service.
+pub async fn for_lock(aws: &Aws, environment: &Environment) -> Check {
+    if !environment.lock {
+        return Check::note(
+            "deploy lock",
+            "off: two deploys at once supersede one another",
+            "let only one run at a time, or set `lock = true` in xtask.toml",
+        );
+    }
+    match holders(aws, environment).await {
+        Ok(held) if held.is_empty() => Check::ok("deploy lock", "free"),
+        Ok(held) => Check::note(
+            "deploy lock",
+            held.join("; "),
+            "a deploy waits for it; `--if-busy supersede` takes its place, `--if-busy abort` stops",
+        ),
+        Err(error) => Check::wrong("deploy lock", error),
+    }
+}
+
+async fn holders(aws: &Aws, environment: &Environment) -> Result<Vec<String>> {
+    let mut held = Vec::new();
+    for service in &environment.services {
+        if let Some(holder) = holder(aws, &name(&environment.cluster, service)).await? {
+            held.push(format!("{service} is being deployed by {holder}"));
+        }
+    }
+    Ok(held)
+}
