@@ -13,6 +13,7 @@ use crate::ui::{Ui, human_seconds};
 
 /// The whole report.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct DeployReport {
     /// The environment.
@@ -43,6 +44,7 @@ pub struct DeployReport {
 
 /// One service of the report.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ServiceReport {
     /// Its name.

@@ -46,6 +46,7 @@ pub async fn builder(argv: &Argv) -> Result<()> {
 
 /// What became of a repository's images that were to go.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Deleted {
     /// Gone.
@@ -61,6 +62,7 @@ pub struct Deleted {
 
 /// An image that could not be deleted.
 #[derive(Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Failed {
     /// Which.

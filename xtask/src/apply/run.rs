@@ -30,13 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a run went.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Ran {
     /// The image.
     pub image: String,
     /// Where it answered.
     pub url: String,
-    /// From the start of the container until it was healthy, in seconds.
+    /// From the start of the container until it was healthy.
+    #[serde(rename = "healthy-after-seconds")]
     pub healthy_after: f64,
 }
 

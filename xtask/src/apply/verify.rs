@@ -16,6 +16,7 @@ use crate::rollout::{Task, task_id};
 
 /// What the health URL said.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthAnswer {
     /// The URL.
     pub url: String,

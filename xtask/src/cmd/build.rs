@@ -21,16 +21,22 @@ use crate::ui::{Ui, human_bytes, human_seconds};
 
 /// What `build` reports.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct Report<'a> {
+pub(super) struct Report<'a> {
+    /// The image's names.
     image: &'a [String],
+    /// Its digest.
     digest: &'a str,
     /// In bytes: compressed when it was pushed, else as the image store counts.
     size: Option<u64>,
+    /// Whether it is in the registry, or else in the local image store.
     pushed: bool,
+    /// How long it all took.
     seconds: f64,
     /// What earlier builds of the same took, where there were any.
     earlier: Option<&'a Medians>,
+    /// The build, step by step.
     build: &'a BuildReport,
 }
 

@@ -9,14 +9,27 @@ use crate::exit::{Exit, exit_of};
 use crate::observe::preflight::{Check, Found, for_build, for_deploy};
 use crate::ui::Ui;
 
-/// One check, as it is reported.
+/// What `doctor` reports.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Report<'a> {
+    /// The checks, those that failed last.
+    checks: Vec<Finding<'a>>,
+}
+
+/// One check.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct Finding<'a> {
+    /// What was looked at.
     what: &'a str,
     /// `ok`, `note`, `warning` or `wrong`.
     state: &'a str,
+    /// What was found, or what is wrong.
     found: String,
+    /// What to do about it.
     fix: Option<&'a str>,
 }
 
@@ -45,8 +58,8 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
         Found::Warning(_) => 2,
         Found::Wrong(_) => 3,
     });
-    let findings: Vec<Finding<'_>> = checks.iter().map(Finding::from).collect();
-    ui.result(&serde_json::json!({ "checks": findings }), || findings.iter().map(text).collect())?;
+    let report = Report { checks: checks.iter().map(Finding::from).collect() };
+    ui.result(&report, || report.checks.iter().map(text).collect())?;
     let wrong = checks.iter().find_map(|check| match &check.found {
         Found::Wrong(error) => Some(error),
         _ => None,

@@ -17,19 +17,25 @@ use crate::ui::Ui;
 
 /// What `du` reports. What could not be read is missing, and `warnings` says why.
 #[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct Report {
+pub(super) struct Report {
     /// The table, in bytes.
     rows: Vec<Row>,
+    /// The builder, when its cache could be read.
     builder: Option<Builder>,
+    /// Each repository that could be read.
     registry: Vec<RepositoryReport>,
+    /// What could not be read, and what should be looked at.
     warnings: Vec<String>,
 }
 
 /// The builder that the rows are of.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct Builder {
+    /// Its name.
     name: String,
     /// Whether bytes and times are exact, or rounded by what reported them.
     exact: bool,
@@ -37,8 +43,10 @@ struct Builder {
 
 /// A repository that the rows are of.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct RepositoryReport {
+    /// Its URI.
     repository: String,
     /// Who uses what; missing when that could not be read.
     in_use: Option<InUse>,

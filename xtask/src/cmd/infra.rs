@@ -1,18 +1,88 @@
 //! `cargo xtask infra`
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Instant;
 
 use anyhow::Result;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::apply::infra::{discard, execute, propose, settled};
 use crate::aws::{self, Aws};
 use crate::config::{Config, Environment};
 use crate::event::Event;
 use crate::exit::Exit;
-use crate::observe::stack::existing;
-use crate::plan::infra::{Kind, StackPlan};
+use crate::observe::stack::{configured, existing};
+use crate::plan::infra::{Change, Kind, StackPlan};
 use crate::ui::Ui;
+
+/// What a deploy of the stack would change.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Planned<'a> {
+    /// Always true.
+    #[cfg_attr(test, schemars(extend("const" = true)))]
+    dry_run: bool,
+    #[serde(flatten)]
+    what: What<'a>,
+}
+
+/// What `infra deploy` did.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Deployed<'a> {
+    /// What became of the stack.
+    verdict: Verdict,
+    #[serde(flatten)]
+    what: What<'a>,
+    /// Its outputs, by the names that the template gives them.
+    outputs: BTreeMap<String, String>,
+}
+
+/// The stack's outputs.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Outputs<'a> {
+    /// The environment.
+    environment: &'a str,
+    /// The stack's name.
+    stack: &'a str,
+    /// Its outputs, by the names that the template gives them.
+    outputs: BTreeMap<String, String>,
+}
+
+/// A change of the stack.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+struct What<'a> {
+    /// The environment.
+    environment: &'a str,
+    /// The stack's name.
+    stack: &'a str,
+    /// Whether it is created or updated.
+    kind: Kind,
+    /// Whether there is nothing to change.
+    unchanged: bool,
+    /// The changes, a resource each.
+    changes: &'a [Change],
+}
+
+/// What became of the stack.
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    /// It was as it should be.
+    Unchanged,
+    /// It is new.
+    Created,
+    /// It was changed.
+    Updated,
+}
 
 /// Shows what a deploy of the stack would change.
 ///
@@ -56,15 +126,13 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
         ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
     }
     let verdict = match plan.kind {
-        _ if plan.changes.is_empty() => "unchanged",
-        Kind::Create => "created",
-        Kind::Update => "updated",
+        _ if plan.changes.is_empty() => Verdict::Unchanged,
+        Kind::Create => Verdict::Created,
+        Kind::Update => Verdict::Updated,
     };
     let outputs = outputs_of(&aws, environment).await?;
-    let mut report = json_of(environment, &plan);
-    report["verdict"] = verdict.into();
-    report["outputs"] = Value::Object(outputs.clone());
-    ui.result(&report, || format!("{verdict}  {}\n{}", plan.stack, lines(&outputs)))?;
+    let report = Deployed { verdict, what: what(environment, &plan), outputs };
+    ui.result(&report, || format!("{verdict}  {}\n{}", plan.stack, lines(&report.outputs)))?;
     Ok(Exit::Success)
 }
 
@@ -76,35 +144,48 @@ pub async fn outputs(ui: &Ui, config: &Config) -> Result<Exit> {
     let environment = config.environment()?;
     let aws = aws::connect(environment).await;
     let outputs = outputs_of(&aws, environment).await?;
-    ui.result(&outputs, || lines(&outputs))?;
+    let report = Outputs {
+        environment: &environment.name,
+        stack: &configured(environment)?.file.stack,
+        outputs,
+    };
+    ui.result(&report, || lines(&report.outputs))?;
     Ok(Exit::Success)
 }
 
 fn show(ui: &Ui, environment: &Environment, plan: &StackPlan) -> Result<Exit> {
-    let mut report = json_of(environment, plan);
-    report["dry-run"] = true.into();
+    let report = Planned { dry_run: true, what: what(environment, plan) };
     ui.result(&report, || {
         if plan.changes.is_empty() { format!("unchanged  {plan}") } else { plan.to_string() }
     })?;
     Ok(Exit::Success)
 }
 
-fn json_of(environment: &Environment, plan: &StackPlan) -> Value {
-    json!({
-        "environment": environment.name, "stack": plan.stack, "kind": plan.kind,
-        "unchanged": plan.changes.is_empty(), "changes": plan.changes,
-    })
+fn what<'a>(environment: &'a Environment, plan: &'a StackPlan) -> What<'a> {
+    What {
+        environment: &environment.name,
+        stack: &plan.stack,
+        kind: plan.kind,
+        unchanged: plan.changes.is_empty(),
+        changes: &plan.changes,
+    }
 }
 
-async fn outputs_of(aws: &Aws, environment: &Environment) -> Result<Map<String, Value>> {
-    let stack = existing(aws, environment).await?;
-    Ok(stack.outputs.into_iter().map(|(name, value)| (name, value.into())).collect())
+async fn outputs_of(aws: &Aws, environment: &Environment) -> Result<BTreeMap<String, String>> {
+    Ok(existing(aws, environment).await?.outputs.into_iter().collect())
 }
 
-fn lines(outputs: &Map<String, Value>) -> String {
+fn lines(outputs: &BTreeMap<String, String>) -> String {
     let width = outputs.keys().map(String::len).max().unwrap_or(0);
-    outputs
-        .iter()
-        .map(|(name, value)| format!("{name:width$}  {}\n", value.as_str().unwrap_or_default()))
-        .collect()
+    outputs.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unchanged => "unchanged",
+            Self::Created => "created",
+            Self::Updated => "updated",
+        })
+    }
 }

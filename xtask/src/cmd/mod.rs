@@ -11,6 +11,8 @@ mod prepare;
 mod prune;
 mod rollback;
 mod run;
+#[cfg(test)]
+mod schema;
 mod status;
 mod storage;
 

@@ -1,6 +1,6 @@
 //! `cargo xtask prune`
 
-mod report;
+pub(super) mod report;
 mod take;
 
 use anyhow::Result;

@@ -13,15 +13,37 @@ use crate::plan::diff::{Difference, diff};
 use crate::plan::taskdef::{Change, next};
 use crate::ui::Ui;
 
-/// One service, as it is reported.
+/// What `status` reports.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct Report {
+pub(super) struct Report {
+    /// The environment.
+    environment: String,
+    /// Each service.
+    services: Vec<Service>,
+    /// The health URL, where there is one.
+    url: Option<String>,
+    /// What it said, or why it said nothing.
+    health: Option<String>,
+}
+
+/// One service.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+struct Service {
+    /// Its name.
     name: String,
+    /// The ARN of the task definition that it is on.
     task_definition: String,
+    /// The image of the container, as the task definition names it.
     image: Option<String>,
+    /// Tasks that run.
     running: u32,
+    /// Tasks that should.
     desired: u32,
+    /// The deployment that is under way.
     in_flight: Option<InFlight>,
     /// What a deploy of the image that runs would change: declared in xtask.toml, not there.
     drift: Vec<Difference>,
@@ -41,10 +63,10 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
         Some(check) => Some((check.url.clone(), verify::health_once(&aws, check).await)),
         None => None,
     };
-    let services: Vec<Report> = facts
+    let services = facts
         .services
         .iter()
-        .map(|service| Report {
+        .map(|service| Service {
             name: service.name.clone(),
             task_definition: service.task_definition_arn.clone(),
             image: service.image(&environment.container).map(str::to_owned),
@@ -55,12 +77,10 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
         })
         .collect();
     let (url, answer) = health.unzip();
-    let json = serde_json::json!({
-        "environment": environment.name, "services": services, "url": url, "health": answer,
-    });
-    ui.result(&json, || {
+    let report = Report { environment: environment.name.clone(), services, url, health: answer };
+    ui.result(&report, || {
         let mut text = String::new();
-        for (service, facts) in services.iter().zip(&facts.services) {
+        for (service, facts) in report.services.iter().zip(&facts.services) {
             text.push_str(&format!(
                 "{}  {}  {}/{} running\n",
                 service.name,
@@ -77,7 +97,7 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
                 text.push_str(&format!("  a deploy would change  {difference}\n"));
             }
         }
-        if let (Some(url), Some(answer)) = (&url, &answer) {
+        if let (Some(url), Some(answer)) = (&report.url, &report.health) {
             text.push_str(&format!("health  {url}  {answer}\n"));
         }
         text

@@ -11,6 +11,7 @@ const LOOK_BACK: usize = 20;
 
 /// Medians of earlier builds of the same kind, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Medians {
     /// How many builds these are of.

@@ -11,6 +11,7 @@ use crate::{aws, interrupt};
 
 /// What `down` ended and removed.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Down {
     /// The processes that ran.

@@ -25,6 +25,8 @@ use anyhow::Result;
 pub use down::down;
 pub use status::status;
 pub use up::up;
+#[cfg(test)]
+pub use {down::Down, status::Status};
 
 use crate::config::{Config, Emulator, Environment};
 use crate::exit::{Exit, Failure};

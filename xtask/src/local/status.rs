@@ -11,6 +11,7 @@ use crate::plan::infra::{Ended, ended};
 
 /// What runs.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     /// Whether everything does.
@@ -32,6 +33,7 @@ pub struct Status {
 
 /// The emulator.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Emulator {
     /// Whether it answers.
@@ -46,6 +48,7 @@ pub struct Emulator {
 
 /// A companion.
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Companion {
     /// Its name.

@@ -61,6 +61,7 @@ pub fn container_of<'a>(task_definition: &'a Value, name: &str) -> Option<&'a Va
 
 /// A deployment that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct InFlight {
     /// Its id.

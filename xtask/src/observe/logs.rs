@@ -19,6 +19,7 @@ const PAGE: u32 = 10_000;
 
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Line {
     /// When it was logged, as RFC 3339.

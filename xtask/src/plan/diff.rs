@@ -13,6 +13,7 @@ use super::taskdef::register_input;
 
 /// One difference. Values are shown as text; a secret is not shown at all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Difference {
     /// Such as `containers.api.environment.LOG_LEVEL`.

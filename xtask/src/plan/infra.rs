@@ -17,6 +17,7 @@ pub const TEMPLATE_LIMIT: usize = 51_200;
 
 /// One change of a change set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Change {
     /// `Add`, `Modify`, `Remove`, …
@@ -42,6 +43,7 @@ impl fmt::Display for Change {
 
 /// Whether there is a stack already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// There is none.

@@ -33,6 +33,7 @@ pub struct PruneBuilder {
 
 /// What a prune will take, and of how much. The builder decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Expected {
     /// Records that may go.

@@ -12,10 +12,15 @@ use super::{build::BuildState, event::StepRef, name::VertexKind, vertex::Vertex}
 
 /// Why a step was run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "cause", rename_all = "kebab-case")]
 pub enum Cause {
     /// Something that it builds on was run.
-    StepRan { step: StepRef },
+    StepRan {
+        /// That step.
+        #[serde(rename = "after")]
+        step: StepRef,
+    },
     /// No cache has a result for these files: they differ, or the instruction does.
     Files,
     /// No cache has a result for this instruction on this base.

@@ -39,6 +39,7 @@ pub enum ProgressEvent {
 
 /// Which step of the Dockerfile something is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct StepRef {
     /// The platform, if several are built.
@@ -111,6 +112,7 @@ pub enum LogStream {
 
 /// A finding of the Dockerfile checks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct BuildWarning {
     /// What is wrong, in one line, with the rule's name in front.
@@ -161,6 +163,7 @@ pub enum TransferKind {
 
 /// What there is around the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// The Dockerfile and its ignore file are read.

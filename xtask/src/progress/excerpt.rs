@@ -6,6 +6,7 @@ use super::text::sanitise;
 
 /// The failing lines of a Dockerfile with some around them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Excerpt {
     /// The file, as it was given to buildx.
@@ -18,6 +19,7 @@ pub struct Excerpt {
 
 /// One line of an [`Excerpt`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ExcerptLine {
     /// Its number, from 1.

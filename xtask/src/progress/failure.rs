@@ -14,6 +14,7 @@ use super::{
 
 /// What to tell about a failed build.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Failure {
     /// Where it failed.
@@ -32,6 +33,7 @@ pub struct Failure {
 
 /// In which phase a build failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FailedPhase {
     /// The Dockerfile, its context or one of its steps.

@@ -11,11 +11,13 @@ use super::{
 
 /// A build, summed up. All texts are sanitised. Times are seconds, to the millisecond.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct BuildReport {
     /// How it ended.
     pub outcome: Outcome,
     /// When BuildKit began, by its own clock.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub started: Option<Timestamp>,
     /// How long BuildKit was at it. Starting buildx comes on top.
     pub seconds: f64,
@@ -57,6 +59,7 @@ pub struct BuildReport {
 
 /// How a build ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It has not ended.
@@ -71,6 +74,7 @@ pub enum Outcome {
 
 /// A stage of the Dockerfile (on one platform).
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct StageReport {
     /// The platform, if several are built.
@@ -99,6 +103,7 @@ impl StageReport {
 
 /// The first step of a stage that was run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct FirstRun {
     /// The step.
@@ -110,6 +115,7 @@ pub struct FirstRun {
 
 /// A step of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct StepReport {
     /// Which one.
@@ -131,6 +137,7 @@ pub struct StepReport {
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StepState {
     /// It was not needed, or its turn never came.
@@ -151,6 +158,7 @@ pub enum StepState {
 
 /// Something around the steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PhaseReport {
     /// Which phase.
@@ -167,6 +175,7 @@ pub struct PhaseReport {
 
 /// A cache that was to be read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct CacheImport {
     /// Where.
@@ -179,6 +188,7 @@ pub struct CacheImport {
 
 /// A part of the critical path.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PathEntry {
     /// The step or phase.

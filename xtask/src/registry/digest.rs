@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The digest of a manifest or blob, such as `sha256:…` with 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 

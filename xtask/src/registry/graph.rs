@@ -17,6 +17,7 @@ use super::repository::{Image, Repository};
 
 /// What an image is. Each image is of one class, the first that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// A BuildKit cache, with a tag or orphaned.

@@ -12,6 +12,7 @@ use super::repository::Repository;
 
 /// What kind of thing uses an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UserKind {
     /// A task that runs, starts or is about to.
@@ -40,6 +41,7 @@ impl fmt::Display for UserKind {
 
 /// One user of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct User {
     /// What it is.
@@ -67,6 +69,7 @@ pub struct Use {
 
 /// A use that names nothing that is in the repository (any more).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct MissingUse {
     /// The reference as it was written.
@@ -77,6 +80,7 @@ pub struct MissingUse {
 
 /// The images of one repository that are in use, and by whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct InUse {
     /// Users by digest, each user once, in order.

@@ -87,6 +87,7 @@ struct Action {
 
 /// What a rule does to an image. Neither leaves it ready to be pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum ActionKind {
     /// It is deleted.
@@ -109,6 +110,7 @@ impl Error for LifecycleError {}
 
 /// One image that a policy would take away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Expiry {
     /// Which.

@@ -27,6 +27,7 @@ pub const BATCH: usize = 100;
 
 /// What a prune of one repository deletes and keeps, in a fixed order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PrunePlan {
     /// Registry host and repository name.
@@ -41,6 +42,7 @@ pub struct PrunePlan {
 
 /// One image that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Deletion {
     /// What is deleted; by digest, so with all its tags.
@@ -62,6 +64,7 @@ pub struct Deletion {
 
 /// One image that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Kept {
     /// Which.
@@ -78,6 +81,7 @@ pub struct Kept {
 
 /// Why an image goes. Nothing uses it, in every case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "why", content = "of", rename_all = "kebab-case")]
 pub enum Why {
     /// It has no tag and nothing points to it.
@@ -109,6 +113,7 @@ impl fmt::Display for Why {
 
 /// Why an image stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "reason", content = "of", rename_all = "kebab-case")]
 pub enum Reason {
     /// Somebody uses it.

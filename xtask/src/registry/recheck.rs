@@ -14,6 +14,7 @@ use super::repository::{Image, Repository};
 
 /// What happened to an image between the plan and the second look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "change", content = "now", rename_all = "kebab-case")]
 pub enum Change {
     /// It is gone already.
@@ -46,6 +47,7 @@ impl fmt::Display for Change {
 
 /// A plan after the second look, and what became of the rest of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Rechecked {
     /// What still goes.

@@ -15,6 +15,7 @@ use crate::units::{format_ago, format_size};
 
 /// Where disk space is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Area {
     /// The builder's cache.
@@ -34,6 +35,7 @@ impl fmt::Display for Area {
 
 /// One row: how much something takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Row {
     /// Where.

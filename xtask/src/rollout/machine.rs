@@ -39,10 +39,14 @@ pub struct State {
 
 /// How many tasks of our deployment are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Progress {
+    /// Tasks that run.
     pub running: u32,
+    /// Tasks that are starting.
     pub pending: u32,
+    /// Tasks that should run.
     pub desired: u32,
     /// The most consecutive failures ECS reported.
     pub failed: u32,

@@ -1,12 +1,13 @@
 //! Where the time of a rollout went.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::snapshot::{EpochMillis, Millis};
 
 /// Time by phase over the tasks that run at the end. A phase is `None` when
 /// ECS gave no timestamps for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PhaseTimes {
     /// From a task's creation to the start of the image pull: placement,
@@ -22,20 +23,30 @@ pub struct PhaseTimes {
     pub health: Option<Spread>,
 }
 
-/// A phase over several tasks, in milliseconds.
+/// A phase over several tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Spread {
+    /// Of the task in the middle.
+    #[serde(rename = "median-seconds", serialize_with = "as_seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub median: Millis,
+    /// Of the slowest task.
+    #[serde(rename = "slowest-seconds", serialize_with = "as_seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub slowest: Millis,
 }
 
 /// Stopping the old tasks: told apart from the rollout's own time, because a
 /// long deregistration delay is no slow deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Draining {
     /// From the first old task told to stop until the last one that stopped.
+    #[serde(rename = "took-seconds", serialize_with = "as_seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub took: Millis,
     /// Old tasks that were not gone yet when we last looked.
     pub left: u32,
@@ -49,6 +60,11 @@ pub(super) struct TaskTimes {
     pub(super) pull_stopped: Option<EpochMillis>,
     pub(super) started: Option<EpochMillis>,
     pub(super) healthy: Option<EpochMillis>,
+}
+
+/// Reports give times in seconds, all of them.
+pub(super) fn as_seconds<S: Serializer>(millis: &Millis, to: S) -> Result<S::Ok, S::Error> {
+    std::time::Duration::from_millis(*millis).as_secs_f64().serialize(to)
 }
 
 impl PhaseTimes {

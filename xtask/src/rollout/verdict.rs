@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use super::Millis;
 use super::machine::Progress;
+use super::phases::as_seconds;
 use super::tasks::revision;
 use crate::exit::Exit;
 
 /// How a rollout ended. Each verdict has its own exit code, so that a script
 /// or a CI job can tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Verdict {
     /// Our deployment completed and its tasks run.
@@ -22,10 +24,16 @@ pub enum Verdict {
     RolledBack {
         /// Task definition that serves again, where it is known.
         to: Option<String>,
+        /// Why, in the words of ECS.
         reason: String,
     },
     /// Our deployment failed and was not rolled back.
-    Failed { reason: String, rollback: RollbackOutcome },
+    Failed {
+        /// Why, in the words of ECS.
+        reason: String,
+        /// What became of putting the earlier one back.
+        rollback: RollbackOutcome,
+    },
     /// A later deployment took our deployment's place.
     Superseded {
         /// Id of that deployment.
@@ -36,13 +44,26 @@ pub enum Verdict {
         failure: Option<String>,
     },
     /// Somebody stopped the deployment or deleted the service.
-    Stopped { reason: String },
+    Stopped {
+        /// What was seen of it.
+        reason: String,
+    },
     /// The deadline passed; ECS goes on with the rollout.
-    DeadlinePassed { after: Millis, progress: Progress, last_failure: Option<String> },
+    DeadlinePassed {
+        /// How long was waited.
+        #[serde(rename = "after-seconds", serialize_with = "as_seconds")]
+        #[cfg_attr(test, schemars(with = "f64"))]
+        after: Millis,
+        /// How far the rollout was.
+        progress: Progress,
+        /// The last failure that was seen.
+        last_failure: Option<String>,
+    },
 }
 
 /// What became of the rollback of a failed deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RollbackOutcome {
     /// ECS did not begin one: there is nothing to go back to, or it is not

@@ -4,6 +4,7 @@
 //! Colour, verbosity and the form of both are decided once, in [`Ui::new`].
 
 mod build;
+pub mod document;
 mod github;
 mod style;
 
@@ -19,6 +20,7 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::plan::deploy::Plan;
 use crate::progress::{BuildState, sanitise};
+use document::{DryRun, ErrorReport};
 use style::Style;
 pub use style::{human_bytes, human_seconds};
 
@@ -192,11 +194,12 @@ impl Ui {
     /// Standard output can not be written.
     pub fn dry_run(&self, plan: &Plan) -> Result<Exit> {
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
-        self.result(&serde_json::json!({ "dry-run": true, "steps": steps }), || {
+        let report = DryRun { dry_run: true, steps };
+        self.result(&report, || {
             // What a repository says of itself must not give commands to a terminal or to Actions.
             let number =
                 |(index, step): (usize, &String)| format!("{}. {}\n", index + 1, sanitise(step));
-            steps.iter().enumerate().map(number).collect()
+            report.steps.iter().enumerate().map(number).collect()
         })?;
         Ok(Exit::Success)
     }
@@ -248,11 +251,8 @@ impl Ui {
             self.line(&format!("{} {}", self.style.bold("hint:"), sanitise(hint)));
         }
         if self.format == Format::Json && !self.reported.load(Ordering::Relaxed) {
-            let report = serde_json::json!({
-                "error": format!("{error:#}"), "hint": hint_of(error), "exit-code": exit.code(),
-            });
             // The exit code says it, too, where standard output is gone.
-            let _ = self.result(&report, String::new);
+            let _ = self.result(&ErrorReport::from(error), String::new);
         }
         exit
     }

@@ -9,5 +9,6 @@ mod bad_input;
 mod builds;
 mod e2e;
 mod interrupt;
+mod schema;
 mod support;
 mod tidy;

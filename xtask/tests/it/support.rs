@@ -9,6 +9,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::schema;
+
 /// What most tests put into `xtask.toml`.
 pub const MINIMAL: &str = r#"
 [image]
@@ -144,13 +146,14 @@ esac"#,
 /// A run of `xtask`.
 pub struct Run {
     args: String,
+    command: String,
     output: Output,
 }
 
 impl Run {
     /// Of these arguments.
     pub fn new(args: &[&str], output: Output) -> Self {
-        Self { args: args.join(" "), output }
+        Self { args: args.join(" "), command: schema::command_of(args), output }
     }
 
     /// Asserts the exit code.
@@ -184,10 +187,26 @@ impl Run {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 
-    /// Standard output as JSON.
+    /// Standard output as JSON: one object, and such a one as the command's schema says.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout()).unwrap_or_else(|error| panic!("{error}\n{self}"))
+        self.object(&self.stdout())
+    }
+
+    /// Standard output as JSON, an object a line.
+    #[track_caller]
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.stdout().lines().map(|line| self.object(line)).collect()
+    }
+
+    #[track_caller]
+    fn object(&self, text: &str) -> serde_json::Value {
+        let json = serde_json::from_str(text);
+        let json = json.unwrap_or_else(|error| panic!("{error}\n{self}"));
+        if let Err(error) = schema::check(&self.command, &json) {
+            panic!("{error}\n{self}");
+        }
+        json
     }
 }
 

@@ -153,6 +153,17 @@ fn only_apply_and_local_change_aws() {
     assert_eq!(found, Vec::<String>::new());
 }
 
+/// Only a type has a schema (docs/schema), and only what has one is printed.
+#[test]
+fn what_is_printed_as_json_is_a_type() {
+    let prints = |name: &str| {
+        let of_tests = name == "cmd/schema.rs";
+        !of_tests && ["cmd/", "ui/", "report.rs"].iter().any(|start| name.starts_with(start))
+    };
+    let words = ["json!", "serde_json::Value", "serde_json::Map", "use serde_json"];
+    assert_eq!(offenders(prints, &words), Vec::<String>::new());
+}
+
 /// `pub` is for other modules, `pub(super)` for those of one's own folder.
 #[test]
 fn visibility_is_said_in_one_way() {

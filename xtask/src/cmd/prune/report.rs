@@ -17,28 +17,41 @@ use crate::units::format_size;
 
 /// What a dry run reports.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct Planned<'a> {
+pub struct Planned<'a> {
+    /// Always true.
+    #[cfg_attr(test, schemars(extend("const" = true)))]
     dry_run: bool,
+    /// The steps, in the words in which they are shown when they are taken.
     steps: Vec<String>,
+    /// What goes of the builder's cache, if it is pruned.
     builder: Option<&'a Expected>,
+    /// What goes of each repository and what stays.
     registry: Vec<&'a PrunePlan>,
 }
 
 /// What a prune reports.
 #[derive(Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Report {
+pub struct Report {
+    /// What became of the builder's cache, if it was pruned.
     pub(super) builder: Option<BuilderReport>,
+    /// What became of each repository.
     pub(super) registry: Vec<RegistryReport>,
 }
 
 /// What became of the builder's cache.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct BuilderReport {
+    /// The command that was run.
     pub(super) command: String,
+    /// Records that are gone.
     pub(super) records: usize,
+    /// What they took, in bytes.
     pub(super) freed_bytes: u64,
     /// Whether the bytes are exact, or rounded by what reported them.
     pub(super) exact: bool,
@@ -46,13 +59,16 @@ pub(super) struct BuilderReport {
 
 /// What became of a repository.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct RegistryReport {
+    /// Its URI.
     pub(super) repository: String,
     #[serde(flatten)]
     pub(super) outcome: Deleted,
     /// What was to go, and changed before it was deleted.
     pub(super) changed: Vec<(Digest, Change)>,
+    /// Images that stay.
     pub(super) kept: usize,
 }
 

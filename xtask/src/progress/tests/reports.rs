@@ -306,6 +306,7 @@ fn the_report_is_json() {
     assert_eq!(json["failure"]["phase"], "build");
     assert_eq!(json["failure"]["step"]["stage"], "runtime");
     assert_eq!(json["stages"][1]["first-run"]["cause"], "step-ran");
+    assert!(json["stages"][1]["first-run"]["after"]["index"].is_u64(), "{json}");
     assert_eq!(json["steps"][0]["state"], "source");
     assert!(json["started"].as_str().unwrap().starts_with("2026-11-22T22:30:08."));
     let running = play("cold_load", Ended::Success, 4096, 1).0;

@@ -122,9 +122,8 @@ fn run_here(copy: &Copy) {
 fn logs(copy: &Copy) {
     let text = copy.run(&["logs"]).code(0);
     text.prints("loppestars/");
-    let lines = copy.run(&["logs", "--format", "json", "--since", "1h"]).code(0).stdout();
-    let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    assert_eq!(line["service"], "loppestars", "{line}");
+    let lines = copy.run(&["logs", "--format", "json", "--since", "1h"]).code(0).records();
+    assert_eq!(lines[0]["service"], "loppestars", "{lines:?}");
     copy.run(&["logs", "--container", "none"]).code(3).says("the containers loppestars");
 }
 
