@@ -78,6 +78,9 @@ pub enum Command {
     Du(DuArgs),
     /// Reclaim builder cache, and with --registry ECR cache and images that nothing uses
     Prune(PruneArgs),
+    /// The builder that xtask.toml asks for
+    #[command(subcommand)]
+    Builder(BuilderCommand),
     /// Check everything that a deploy needs; each finding comes with its fix
     Doctor,
     /// The CloudFormation stack
@@ -294,6 +297,37 @@ pub struct PruneArgs {
         "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
     ])]
     pub registry_only: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Show, do nothing
+    #[command(flatten)]
+    pub dry: DryRun,
+}
+
+/// What to do with the builder.
+#[derive(Debug, Subcommand)]
+pub enum BuilderCommand {
+    /// Every builder that buildx knows
+    Ls,
+    /// The builder that xtask.toml asks for, and in what it differs from that
+    Inspect,
+    /// Create it, if it is not there
+    Create {
+        /// Show, do nothing
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Remove it
+    Rm(BuilderRmArgs),
+}
+
+/// Options of `builder rm`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct BuilderRmArgs {
+    /// Keep its cache for a builder of the same name, where the driver can
+    #[arg(long)]
+    pub keep_state: bool,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

@@ -1,6 +1,7 @@
 //! The only code that changes anything: it takes a plan's steps one by one.
 
 pub mod build;
+pub mod builder;
 pub mod ecs;
 pub mod infra;
 pub mod lock;
@@ -23,9 +24,8 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::remember;
 use crate::observe::ecs::revision;
-use crate::plan::argv::Argv;
 use crate::plan::deploy::{ImageRef, Plan, Step};
-use crate::proc::{self, Env};
+use crate::proc::Env;
 use crate::rollout::{Task, Verdict};
 use crate::ui::Ui;
 pub use build::Built;
@@ -217,7 +217,8 @@ async fn holding(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<
 
 async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
     match step {
-        Step::CreateBuilder(argv) => create_builder(argv).await.map(|()| None),
+        Step::CreateBuilder(creation) => builder::create(creation).await.map(|()| None),
+        Step::RemoveBuilder(argv) => builder::rm(argv).await.map(|()| None),
         Step::CreateRepository { name } => create_repository(context, name).await.map(|()| None),
         Step::Login { registry } => {
             done.docker = Some(log_in(context, registry).await?);
@@ -316,21 +317,6 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             Ok(Some(detail))
         }
     }
-}
-
-async fn create_builder(argv: &Argv) -> Result<()> {
-    remember("builder", "the builder may be created: `docker buildx ls` shows it");
-    let output = proc::run(argv.clone()).await?;
-    if output.ok() {
-        remember("builder", "the builder was created, and is used from now on");
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Prerequisite,
-        format!("the builder can not be created: {}", output.reason()),
-    )
-    .hint(format!("try it by hand: `{argv}`, or set `driver = \"docker\"` in xtask.toml"))
-    .into())
 }
 
 async fn create_repository(context: &Context<'_>, name: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! One file a command: observe, plan, apply.
 
 mod build;
+mod builder;
 mod deploy;
 mod doctor;
 mod du;
@@ -48,6 +49,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         Command::Logs(args) => logs::run(ui, &config, args).await,
         Command::Du(args) => du::run(ui, &config, args).await,
         Command::Prune(args) => prune::run(ui, &config, args).await,
+        Command::Builder(command) => builder::run(ui, &config, command).await,
         Command::Doctor => doctor::run(ui, &config).await,
         Command::Infra(InfraCommand::Diff) => infra::diff(ui, &config).await,
         Command::Infra(InfraCommand::Deploy { yes, dry }) => {

@@ -29,7 +29,8 @@ pub struct Wanted<'a> {
 pub fn steps(config: &Config, facts: &BuildFacts, wanted: &Wanted<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     if !facts.builder.exists {
-        steps.extend(builder::create(&config.builder).map(Step::CreateBuilder));
+        let scratch = wanted.metadata_file.parent().unwrap_or(&config.root);
+        steps.extend(builder::create(&config.builder, scratch).map(Step::CreateBuilder));
     }
     // What is not pushed needs a registry only for its cache, and is no reason to create one.
     let pushes = wanted.output == Output::Push;

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+mod builder;
+
+pub use builder::{Builder, Driver, Gc, Node, Policy, Registry, Resources};
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -141,49 +145,6 @@ pub struct BuildSecret {
     /// Whether the build goes on without it.
     #[serde(default)]
     pub optional: bool,
-}
-
-/// `[builder]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Builder {
-    /// The builder's name. The `docker` driver has one builder a context, named as that.
-    pub name: Option<String>,
-    /// What runs BuildKit.
-    #[serde(default)]
-    pub driver: Driver,
-    /// Options of the driver, such as `network=host`.
-    #[serde(default)]
-    pub driver_options: Vec<String>,
-    /// The address of a `remote` builder.
-    pub endpoint: Option<String>,
-}
-
-/// What runs BuildKit.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Driver {
-    /// The Docker Engine itself.
-    #[default]
-    Docker,
-    /// A container.
-    DockerContainer,
-    /// A BuildKit that runs elsewhere.
-    Remote,
-    /// Pods.
-    Kubernetes,
-}
-
-impl Driver {
-    /// The name that buildx uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Docker => "docker",
-            Self::DockerContainer => "docker-container",
-            Self::Remote => "remote",
-            Self::Kubernetes => "kubernetes",
-        }
-    }
 }
 
 /// `[cache]`: the registry cache.

@@ -3,6 +3,7 @@
 //! [`load`] finds the file, reads it, picks the environment and checks every value that
 //! can be checked without asking anybody. Every error names the file and the key.
 
+pub mod builder;
 pub mod dotenv;
 pub mod file;
 mod resolve;
@@ -16,7 +17,8 @@ use anyhow::Result;
 use crate::exit::{Exit, Failure};
 pub use resolve::is_http;
 
-pub use file::{Builder, Cache, Companion, Driver, Emulator, Example, Image, Infra};
+pub use builder::Builder;
+pub use file::{Cache, Companion, Driver, Emulator, Example, Image, Infra};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! From what stands in the file to what is meant: defaults, overrides, references, checks.
 
+mod builder;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -8,8 +10,8 @@ use anyhow::Result;
 
 use super::file::{self, File, Value};
 use super::{
-    Arg, Builder, Cluster, Config, Driver, Environment, Health, HealthUrl, Hidden, KeepTagged,
-    Prune, Run, Secret, SecretSource, Stack,
+    Arg, Cluster, Config, Environment, Health, HealthUrl, Hidden, KeepTagged, Prune, Run, Secret,
+    SecretSource, Stack,
 };
 use crate::exit::{Exit, Failure};
 use crate::plan::secret::secret_looking;
@@ -53,14 +55,13 @@ pub(super) fn resolve(
     if file.image.platforms.is_empty() {
         return Err(place.wrong("image.platforms", "it is empty", "write [\"linux/amd64\"]"));
     }
-    check_builder(&builder, &place)?;
     Ok(Config {
         root: root.to_owned(),
         path: path.to_owned(),
         args: args(raw_args, &place)?,
         build_secrets: build_secrets(raw_secrets, root, &place)?,
         image: file.image,
-        builder,
+        builder: builder::builder(builder, root, &place)?,
         cache,
         prune: prune(raw_prune, &place)?,
         run: file.run.map(|raw| run(raw, &place)).transpose()?,
@@ -119,20 +120,6 @@ impl Place<'_> {
             return Err(self.wrong(key, "nothing can be done in no time", "write such as `15m`"));
         }
         Ok(limit)
-    }
-}
-
-fn check_builder(builder: &Builder, place: &Place<'_>) -> Result<()> {
-    match (builder.driver, &builder.name, &builder.endpoint) {
-        (Driver::DockerContainer | Driver::Kubernetes | Driver::Remote, None, _) => {
-            Err(place.wrong("builder.name", "it is missing", "give the builder a name of its own"))
-        }
-        (Driver::Remote, _, None) => Err(place.wrong(
-            "builder.endpoint",
-            "it is missing",
-            "write where BuildKit listens, such as \"tcp://buildkit.internal:1234\"",
-        )),
-        _ => Ok(()),
     }
 }
 

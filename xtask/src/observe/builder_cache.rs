@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn facts(name: &str) -> BuilderFacts {
-        BuilderFacts { name: name.to_owned(), exists: true, exports_cache: true, buildkit: None }
+        BuilderFacts { name: name.to_owned(), exists: true, ..BuilderFacts::default() }
     }
 
     #[test]

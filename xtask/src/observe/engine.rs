@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Builder, Driver};
 use crate::exit::{Exit, Failure};
 use crate::plan::argv::Argv;
-use crate::plan::version::Version;
+use crate::plan::builder::{Difference, Inspected, differences, parse_inspect, parse_ls};
 use crate::proc::{Env, captured};
 
 /// What builds, and what it can do.
@@ -95,7 +95,7 @@ fn no_engine(reason: &str) -> Failure {
 }
 
 /// The builder that the configuration asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct BuilderFacts {
     /// The name to pass with `--builder`.
@@ -107,60 +107,84 @@ pub struct BuilderFacts {
     /// The version of its BuildKit, the oldest of its nodes'; `None` where that is not known:
     /// the engine's own goes by the engine's version.
     pub buildkit: Option<String>,
+    /// In what it differs from what is configured.
+    pub differences: Vec<Difference>,
 }
 
 /// Looks for the builder. The `docker` driver's builder is there when the engine is.
 ///
 /// # Errors
-/// buildx can not be started.
+/// buildx can not be started, or the builder is of another driver.
 pub async fn builder(config: &Builder, engine: &Engine) -> Result<BuilderFacts> {
-    if config.driver == Driver::Docker {
-        return Ok(BuilderFacts {
-            name: config.name.clone().unwrap_or_else(|| engine.context.clone()),
-            exists: true,
-            exports_cache: engine.containerd_store,
-            buildkit: None,
-        });
+    let docker = config.driver == Driver::Docker;
+    let name = config.name.clone().unwrap_or_else(|| engine.context.clone());
+    let mut facts = BuilderFacts {
+        name,
+        exists: docker,
+        exports_cache: !docker || engine.containerd_store,
+        ..BuilderFacts::default()
+    };
+    if docker && facts.name == engine.context {
+        return Ok(facts);
     }
-    let name = config.name.clone().unwrap_or_default();
-    let argv = Argv::docker(["buildx", "inspect", &name]);
+    let Some(found) = inspect(&facts.name).await? else {
+        if docker {
+            return Err(no_context(&facts.name).into());
+        }
+        return Ok(facts);
+    };
+    facts.exists = true;
+    facts.differences = differences(config, &found);
+    if found.driver != config.driver.as_str() {
+        return Err(other_driver(config, &found).into());
+    }
+    facts.buildkit = found.oldest_buildkit().map(str::to_owned);
+    Ok(facts)
+}
+
+/// What buildx says of a builder; `None` when there is none of that name.
+///
+/// # Errors
+/// buildx can not be started.
+pub async fn inspect(name: &str) -> Result<Option<Inspected>> {
+    let output = captured(Argv::docker(["buildx", "inspect", name]), Env::default()).await?;
+    Ok(output.ok().then(|| parse_inspect(&output.stdout)))
+}
+
+/// What buildx says of all builders of the user.
+///
+/// # Errors
+/// [`Exit::Prerequisite`]: buildx can not be started, or does not answer.
+pub async fn builders() -> Result<Vec<Inspected>> {
+    let argv = Argv::docker(["buildx", "ls", "--format", "json"]);
     let output = captured(argv, Env::default()).await?;
     if output.ok() {
-        check_driver(&name, config.driver, &output.stdout)?;
+        return parse_ls(&output.stdout);
     }
-    let buildkit = if output.ok() { oldest_buildkit(&output.stdout) } else { None };
-    Ok(BuilderFacts { name, exists: output.ok(), exports_cache: true, buildkit })
+    let text = format!("the builders can not be listed: {}", output.reason());
+    Err(Failure::new(Exit::Prerequisite, text).hint("try it by hand: `docker buildx ls`").into())
 }
 
-/// The oldest BuildKit among a builder's nodes; a node that does not run names none.
-fn oldest_buildkit(inspected: &str) -> Option<String> {
-    let versions = inspected.lines().filter_map(|line| {
-        let (name, version) = line.split_once(':')?;
-        // Older ones of buildx write `Buildkit:`.
-        let name = name.trim();
-        let of_buildkit = name == "BuildKit version" || name == "BuildKit" || name == "Buildkit";
-        of_buildkit.then(|| version.trim().to_owned())
-    });
-    versions.filter(|version| !version.is_empty()).min_by_key(|version| Version::read(version))
-}
-
-fn check_driver(name: &str, wanted: Driver, inspected: &str) -> Result<()> {
-    let found = inspected
-        .lines()
-        .find_map(|line| line.strip_prefix("Driver:"))
-        .map(str::trim)
-        .unwrap_or_default();
-    if found == wanted.as_str() {
-        return Ok(());
-    }
-    Err(Failure::new(
+fn no_context(name: &str) -> Failure {
+    Failure::new(
         Exit::Prerequisite,
-        format!("the builder `{name}` has the driver `{found}`, and xtask.toml asks for `{}`", wanted.as_str()),
+        format!("there is no builder `{name}`, and the `docker` driver creates none"),
+    )
+    .hint("name a Docker context in [builder] of xtask.toml, or remove `name`")
+}
+
+fn other_driver(config: &Builder, found: &Inspected) -> Failure {
+    let (name, wanted) = (&found.name, config.driver.as_str());
+    Failure::new(
+        Exit::Prerequisite,
+        format!(
+            "the builder `{name}` has the driver `{}`, and xtask.toml asks for `{wanted}`",
+            found.driver
+        ),
     )
     .hint(format!(
         "name another builder in xtask.toml, or remove this one and its cache: `docker buildx rm {name}`"
     ))
-    .into())
 }
 
 /// Which of these images the local image store has: the first, or `None`.
@@ -205,19 +229,9 @@ mod tests {
 
     #[test]
     fn a_builder_with_another_driver_is_not_touched() {
-        let inspected = "Name:   b\nDriver: docker-container\n";
-        check_driver("b", Driver::DockerContainer, inspected).unwrap();
-        let error = check_driver("b", Driver::Kubernetes, inspected).unwrap_err();
+        let found = parse_inspect("Name:   b\nDriver: docker-container\n");
+        let config = Builder { driver: Driver::Kubernetes, ..Builder::default() };
+        let error = other_driver(&config, &found);
         assert!(error.to_string().contains("`docker-container`"), "{error}");
-    }
-
-    #[test]
-    fn the_oldest_node_s_buildkit_counts() {
-        let node = |line: &str| format!("Name: b\nDriver: docker-container\n\nNodes:\n{line}\n");
-        let of = |text: &str| oldest_buildkit(text);
-        let two = node("BuildKit version: v0.29.0\nName: c\nBuildKit version: v0.9.1");
-        assert_eq!(of(&two).as_deref(), Some("v0.9.1"));
-        assert_eq!(of(&node("Buildkit:  v0.12.5")).as_deref(), Some("v0.12.5"));
-        assert_eq!(of(&node("Status: inactive")), None);
     }
 }

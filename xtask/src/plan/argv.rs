@@ -77,6 +77,18 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
+/// Fields as buildx reads them, which is as CSV: a comma in a value would begin a new field.
+pub fn csv(fields: &[(&str, &str)]) -> String {
+    let field = |(key, value): &(&str, &str)| {
+        let field = format!("{key}={value}");
+        if !field.contains([',', '"', '\n', '\r']) {
+            return field;
+        }
+        format!("\"{}\"", field.replace('"', "\"\""))
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +106,11 @@ mod tests {
         let out = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
         let read: Vec<_> = out.stdout.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
         assert_eq!(&read[..words.len()], &words);
+    }
+
+    #[test]
+    fn a_path_with_a_comma_stays_one_field() {
+        assert_eq!(csv(&[("id", "ca"), ("src", "/a/b.pem")]), "id=ca,src=/a/b.pem");
+        assert_eq!(csv(&[("id", "ca"), ("src", "/a,b\"c")]), "id=ca,\"src=/a,b\"\"c\"");
     }
 }

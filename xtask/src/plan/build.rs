@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::argv::Argv;
+use super::argv::{Argv, csv};
 use crate::config::{Cache, Config, Driver, SecretSource};
 
 /// Where the image goes.
@@ -156,18 +156,6 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     }
 }
 
-/// Fields as buildx reads them, which is as CSV: a comma in a path would begin a new field.
-fn csv(fields: &[(&str, &str)]) -> String {
-    let field = |(key, value): &(&str, &str)| {
-        let field = format!("{key}={value}");
-        if !field.contains([',', '"', '\n', '\r']) {
-            return field;
-        }
-        format!("\"{}\"", field.replace('"', "\"\""))
-    };
-    fields.iter().map(field).collect::<Vec<_>>().join(",")
-}
-
 fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
     // Forced, because BuildKit else takes each layer in whatever compression it happens to have
@@ -202,15 +190,4 @@ fn cache_flags(argv: Argv, cache: &CacheRef, no_cache: bool) -> Argv {
             export.mode.as_str()
         ),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_with_a_comma_stays_one_field() {
-        assert_eq!(csv(&[("id", "ca"), ("src", "/a/b.pem")]), "id=ca,src=/a/b.pem");
-        assert_eq!(csv(&[("id", "ca"), ("src", "/a,b\"c")]), "id=ca,\"src=/a,b\"\"c\"");
-    }
 }

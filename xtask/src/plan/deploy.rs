@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::argv::Argv;
 use super::build::Build;
+use super::builder::Creation;
 use super::run::Run;
 use crate::cli::IfBusy;
 use crate::units::format_duration;
@@ -43,7 +44,9 @@ impl fmt::Display for ImageRef {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Create the builder.
-    CreateBuilder(Argv),
+    CreateBuilder(Creation),
+    /// Remove the builder.
+    RemoveBuilder(Argv),
     /// Create the ECR repository.
     CreateRepository {
         /// Its name.
@@ -146,7 +149,8 @@ pub struct HealthCheck {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreateBuilder(argv) => write!(f, "{argv}"),
+            Self::CreateBuilder(creation) => creation.fmt(f),
+            Self::RemoveBuilder(argv) => argv.fmt(f),
             Self::CreateRepository { name } => write!(f, "create the ECR repository {name}"),
             Self::Login { registry } => write!(f, "log in to {registry}"),
             Self::Build(build) => write!(f, "{build}"),

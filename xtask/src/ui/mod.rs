@@ -7,6 +7,7 @@ mod build;
 pub mod document;
 mod github;
 mod style;
+mod table;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use crate::progress::{BuildState, sanitise};
 use document::{DryRun, ErrorReport};
 use style::Style;
 pub use style::{human_bytes, human_seconds};
+pub use table::table;
 
 /// The front of the tool.
 pub struct Ui {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod bad_input;
+mod builder;
 mod builds;
 mod e2e;
 mod interrupt;

@@ -1,6 +1,7 @@
 //! What is refused, what is meant, and what every error names.
 
 use super::*;
+use crate::config::builder::Space;
 
 const BASE: &str = r#"
     [image]
@@ -90,6 +91,79 @@ fn impossible_values_are_refused_with_their_key() {
     assert!(
         refused("builder = { driver = \"remote\", name = \"r\" }").contains("builder.endpoint")
     );
+}
+
+fn builder(toml: &str) -> crate::config::Builder {
+    with(&format!("[env.test.builder]\nname = \"b\"\n{toml}")).unwrap().builder
+}
+
+#[test]
+fn a_builder_has_its_nodes_with_the_common_options_and_their_own() {
+    let found = builder("driver = \"docker-container\"\ndriver-options = [\"network=host\"]");
+    assert_eq!(found.nodes.len(), 1);
+    assert_eq!(found.nodes[0].options["network"], "host");
+    let found = builder(
+        "driver = \"remote\"\ndriver-options = [\"cacert=certs/ca.pem\", \"servername=x\"]\n\
+         [[env.test.builder.nodes]]\nendpoint = \"tcp://amd:1\"\nplatforms = [\"linux/amd64\"]\n\
+         [[env.test.builder.nodes]]\nname = \"arm\"\nendpoint = \"tcp://arm:1\"\n\
+         driver-options = [\"servername=arm\"]",
+    );
+    let names: Vec<_> = found.nodes.iter().map(|node| &*node.options["servername"]).collect();
+    assert_eq!(names, ["x", "arm"]);
+    assert_eq!(found.nodes[0].options["cacert"], "/p/certs/ca.pem", "buildx wants it absolute");
+    assert_eq!(found.nodes[1].name.as_deref(), Some("arm"));
+}
+
+#[test]
+fn limits_of_a_builder_are_options_of_its_driver_and_a_file_for_buildkit() {
+    let limits = "[env.test.builder.resources]\ncpus = 1.5\nmemory = \"4GiB\"\n\
+        [env.test.builder.gc]\nmax-used-space = \"20GB\"\nmin-free-space = \"10%\"\n\
+        [[env.test.builder.gc.policies]]\nfilters = [\"type==exec.cachemount\"]\nkeep-duration = \"7d\"";
+    let found = builder(&format!("driver = \"docker-container\"\n{limits}"));
+    let options: Vec<_> = found.nodes[0].options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(options, ["cpu-period=100000", "cpu-quota=150000", "memory=4294967296"]);
+    assert_eq!(found.buildkitd.limits.max_used, Some(Space::Bytes(20_000_000_000)));
+    assert_eq!(found.buildkitd.limits.min_free, Some(Space::Percent(10)));
+    assert_eq!(found.buildkitd.policies[0].keep_duration, Some(Duration::from_secs(604_800)));
+    let found = builder(&format!("driver = \"kubernetes\"\n{limits}"));
+    let options: Vec<_> = found.nodes[0].options.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(options, ["limits.cpu=1500m", "limits.memory=4294967296"]);
+}
+
+#[test]
+fn keys_of_a_builder_that_its_driver_would_not_heed_are_refused() {
+    let refused = |rest: &str| refused(&format!("[env.test.builder]\n{rest}"));
+    for (builder, key) in [
+        ("platforms = [\"linux/arm64\"]", "builder.platforms"),
+        ("max-parallelism = 2", "builder.max-parallelism"),
+        ("driver = \"docker\"\ngc = { max-used-space = \"1GB\" }", "builder.gc"),
+        ("driver = \"remote\"\nname = \"b\"\nresources = { cpus = 1 }", "builder.resources"),
+        ("driver = \"kubernetes\"\nname = \"b\"\nendpoint = \"x\"", "builder.endpoint"),
+        ("driver = \"docker-container\"\nname = \"default\"", "builder.name"),
+        (
+            "driver = \"docker-container\"\nname = \"b\"\nendpoint = \"x\"\nnodes = [{}]",
+            "builder.nodes",
+        ),
+        ("driver = \"remote\"\nname = \"b\"\nnodes = [{}]", "builder.nodes.endpoint"),
+    ] {
+        let error = refused(builder);
+        assert!(error.contains(&format!("{key}: ")), "{builder}: {error}");
+    }
+    let container =
+        |rest: &str| refused(&format!("name = \"b\"\ndriver = \"docker-container\"\n{rest}"));
+    assert!(container("driver-options = [\"x\"]").contains("name=value"));
+    assert!(container("driver-options = [\"env.API_TOKEN=x\"]").contains("looks like a secret"));
+    assert!(container("resources = { memory = \"2G\" }").contains("builder.resources.memory"));
+    assert!(container("resources = { cpus = 0.0 }").contains("builder.resources.cpus"));
+    let twice = "driver-options = [\"memory=1g\"]\nresources = { memory = \"1GB\" }";
+    assert!(container(twice).contains("says the same"));
+    assert!(container("gc = { min-free-space = \"101%\" }").contains("builder.gc.min-free-space"));
+    let more = "gc = { max-used-space = \"1GB\", reserved-space = \"2GB\" }";
+    assert!(container(more).contains("more is reserved"));
+    let both = "registries = { \"r\" = { http = true, insecure = true } }";
+    assert!(container(both).contains("exclude each other"));
+    let missing = "registries = { \"r\" = { ca = [\"none.pem\"] } }";
+    assert!(container(missing).contains("no file /p/none.pem"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::config::{Arg, Builder, Config, Driver};
 use crate::exit::{Exit, Failure};
 use crate::observe::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
 use crate::observe::git::{Git, git};
+use crate::plan::builder::fix;
 use crate::plan::version::{BUILDKIT, BUILDX, ENGINE, Version};
 
 /// What a build depends on.
@@ -44,6 +45,7 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
     let (args_check, args) =
         Check::of("build arguments", args, |args| format!("{} resolved", args.len()));
     checks.push(builder_check);
+    checks.extend(builder.as_ref().and_then(|builder| as_configured(config, builder)));
     // Without an environment there is no registry to keep a cache in.
     let keeps_cache = config.env.is_some() && !config.cache.tag.is_empty();
     checks.extend(builder.as_ref().filter(|_| keeps_cache).map(cache));
@@ -93,6 +95,19 @@ fn new_enough_buildkit(facts: BuilderFacts, builder: &Builder) -> Result<Builder
     Err(Failure::new(Exit::Prerequisite, text).hint(hint).into())
 }
 
+/// A builder that differs from its configuration. It is used as it is: its cache is the user's.
+fn as_configured(config: &Config, builder: &BuilderFacts) -> Option<Check> {
+    let differences: Vec<_> = builder.differences.iter().map(ToString::to_string).collect();
+    (!differences.is_empty()).then(|| {
+        let text = format!(
+            "the builder `{}` is not as configured: {}",
+            builder.name,
+            differences.join("; ")
+        );
+        Check::warning("builder", text, fix(&builder.name, config.builder.driver))
+    })
+}
+
 /// Whether the builder can write the registry cache. A build goes on without.
 fn cache(builder: &BuilderFacts) -> Check {
     if builder.exports_cache {
@@ -139,7 +154,13 @@ mod tests {
 
     fn builder(exports_cache: bool, buildkit: Option<&str>) -> BuilderFacts {
         let buildkit = buildkit.map(str::to_owned);
-        BuilderFacts { name: "b".into(), exists: true, exports_cache, buildkit }
+        BuilderFacts {
+            name: "b".into(),
+            exists: true,
+            exports_cache,
+            buildkit,
+            ..BuilderFacts::default()
+        }
     }
 
     #[test]
