@@ -37,10 +37,12 @@ pub enum Event {
         #[serde(skip)]
         event: RolloutEvent,
     },
-    /// The last lines that a task logged before it stopped.
+    /// The last lines that a container logged before its task stopped.
     TaskLog {
         /// The task's id.
         task: String,
+        /// The container.
+        container: String,
         /// The lines, oldest first.
         lines: Vec<String>,
     },

@@ -81,12 +81,35 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// Whether it may go away by itself.
+    pub again: Again,
+}
+
+/// Whether the same thing may go well when it is tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Again {
+    /// It will fail again until somebody mends it.
+    #[default]
+    Useless,
+    /// It may go well the next time.
+    Soon,
+    /// It may go well when it is tried less often.
+    Slower,
+    /// It may go well with the credentials that can be found by then.
+    WithNewCredentials,
 }
 
 impl Failure {
     /// A failure that says what is wrong.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, again: Again::Useless }
+    }
+
+    /// Adds whether it may go away by itself.
+    #[must_use]
+    pub fn again(mut self, again: Again) -> Self {
+        self.again = again;
+        self
     }
 
     /// Adds what to do next.
@@ -121,6 +144,11 @@ impl std::error::Error for Failure {}
 /// The exit code that an error ends with.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.downcast_ref::<Failure>().map_or(Exit::Unexpected, |failure| failure.exit)
+}
+
+/// Whether it is worth trying again after an error.
+pub fn again(error: &anyhow::Error) -> Again {
+    error.downcast_ref::<Failure>().map_or(Again::Useless, |failure| failure.again)
 }
 
 /// The advice that an error carries.

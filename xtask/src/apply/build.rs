@@ -257,8 +257,8 @@ fn untagged(name: &str) -> &str {
 /// How large the image is; `None` when that can not be told, which is no reason to fail.
 async fn size(context: &Context<'_>, build: &Build, digest: &str) -> Option<u64> {
     match (build.output, context.aws) {
-        (Output::Push, Some((aws, environment))) => {
-            let image = ecr::image(aws, environment, digest).await.ok()??;
+        (Output::Push, Some((session, environment))) => {
+            let image = ecr::image(&session.aws(), environment, digest).await.ok()??;
             layers_size(&image.manifest)
         }
         _ => {

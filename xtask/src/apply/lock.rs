@@ -23,11 +23,12 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::aws::Aws;
+use super::watch::jittered;
 use crate::aws::wire::{self, Service};
+use crate::aws::{Aws, Session};
 use crate::cli::IfBusy;
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::{forget, keep, remember, undo_with, waiting};
 use crate::observe::lock::{self, Holder, holder, is, name, refused, renewals, renewals_name};
 use crate::ui::Ui;
@@ -76,7 +77,7 @@ pub struct Wanted<'a> {
 
 /// Locks that are held. They are renewed until it is dropped; [`Lock::release`] gives them back.
 pub struct Lock {
-    aws: Aws,
+    session: Session,
     me: Holder,
     /// By service: the parameter's name.
     names: BTreeMap<String, String>,
@@ -109,7 +110,8 @@ impl Lost {
 /// [`Exit::Superseded`]: somebody else holds one, and `--if-busy abort` was given.
 /// [`Exit::DeadlinePassed`]: it was not given back in time. Or SSM can not be asked. None is held
 /// then.
-pub async fn take(ui: &Ui, aws: &Aws, wanted: &Wanted<'_>, timing: Timing) -> Result<Lock> {
+pub async fn take(ui: &Ui, session: &Session, wanted: &Wanted<'_>, timing: Timing) -> Result<Lock> {
+    let aws = &session.aws();
     let mut services = wanted.services.to_vec();
     services.sort();
     services.dedup();
@@ -127,7 +129,7 @@ pub async fn take(ui: &Ui, aws: &Aws, wanted: &Wanted<'_>, timing: Timing) -> Re
         let name = name(wanted.cluster, &service);
         names.insert(service.clone(), name.clone());
         let one = One { ui, aws, wanted, timing, me: &me, service: &service, name: &name };
-        record(aws, &service, &name, &me.id, timing.lease, &renewed);
+        record(session, &service, &name, &me.id, timing.lease, &renewed);
         if let Err(error) = one.take(start).await {
             // The error is what counts; a lock that can not be given back runs out by itself.
             let _ = give_back(aws, &names, &me.id, &renewed).await;
@@ -137,19 +139,19 @@ pub async fn take(ui: &Ui, aws: &Aws, wanted: &Wanted<'_>, timing: Timing) -> Re
     waiting(None);
     let (sender, lost) = watch::channel(None);
     let renewing = tokio::spawn(renew::renew(renew::Renewing {
-        aws: aws.clone(),
+        session: session.clone(),
         me: me.clone(),
         names: names.clone(),
         renewed: Arc::clone(&renewed),
         every: timing.renew,
         lost: sender,
     }));
-    Ok(Lock { aws: aws.clone(), me, names, renewed, lost, renewing })
+    Ok(Lock { session: session.clone(), me, names, renewed, lost, renewing })
 }
 
 /// What an interruption says of a lock, and undoes.
 fn record(
-    aws: &Aws,
+    session: &Session,
     service: &str,
     name: &str,
     id: &str,
@@ -163,11 +165,11 @@ fn record(
             format_duration(lease)
         ),
     );
-    let (aws, id, renewed) = (aws.clone(), id.to_owned(), Arc::clone(renewed));
+    let (session, id, renewed) = (session.clone(), id.to_owned(), Arc::clone(renewed));
     let names = BTreeMap::from([(service.to_owned(), name.to_owned())]);
     undo_with(subject(service), async move {
         // After an interruption nobody is left to act on it; the lock then runs out by itself.
-        let _ = give_back(&aws, &names, &id, &renewed).await;
+        let _ = give_back(&session.aws(), &names, &id, &renewed).await;
     });
 }
 
@@ -195,7 +197,7 @@ impl Lock {
             return Err(lost.failure().into());
         }
         let Some(name) = self.names.get(service) else { return Ok(()) };
-        match look(&self.aws, &self.me, service, name).await? {
+        match look(&self.session.aws(), &self.me, service, name).await? {
             Some(lost) => Err(lost.failure().into()),
             None => Ok(()),
         }
@@ -207,7 +209,13 @@ impl Lock {
     /// SSM can not be asked: they run out by themselves.
     pub async fn release(&self) -> Result<Option<Lost>> {
         self.renewing.abort();
-        let given_back = give_back(&self.aws, &self.names, &self.me.id, &self.renewed).await;
+        let give_back =
+            async || give_back(&self.session.aws(), &self.names, &self.me.id, &self.renewed).await;
+        let mut given_back = give_back().await;
+        if given_back.as_ref().is_err_and(|error| again(error) == Again::WithNewCredentials) {
+            self.session.renew().await;
+            given_back = give_back().await;
+        }
         let known = self.lost.borrow().clone();
         given_back.map(|found| known.or(found))
     }
@@ -251,7 +259,7 @@ impl One<'_> {
                     return Err(self.too_long(&format!("{} is deployed by others", self.service)));
                 }
                 // It was given back in between, or SSM is a moment behind.
-                tokio::time::sleep(self.timing.poll / 4).await;
+                tokio::time::sleep(jittered(self.timing.poll / 4)).await;
                 continue;
             };
             if other.id == self.me.id {
@@ -300,7 +308,7 @@ impl One<'_> {
                 waiting(Some(format!("waiting for the deploy lock: {held}")));
                 told = Some(other.id);
             }
-            tokio::time::sleep(self.timing.poll).await;
+            tokio::time::sleep(jittered(self.timing.poll)).await;
         }
     }
 

@@ -18,10 +18,10 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::aws::{Aws, explain};
+use crate::aws::{Aws, Session, explain};
 use crate::config::{Config, Environment};
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::remember;
 use crate::observe::ecs::revision;
 use crate::plan::deploy::{ImageRef, Plan, Step};
@@ -32,7 +32,7 @@ pub use build::Built;
 pub use ecs::Updated;
 use lock::Lock;
 pub use verify::HealthAnswer;
-use watch::Outcome;
+use watch::{Outcome, Tempo};
 
 /// What the steps need.
 pub struct Context<'a> {
@@ -41,12 +41,16 @@ pub struct Context<'a> {
     /// The project.
     pub config: &'a Config,
     /// The clients and the environment, unless the command is local.
-    pub aws: Option<(&'a Aws, &'a Environment)>,
+    pub aws: Option<(&'a Session, &'a Environment)>,
 }
 
 impl Context<'_> {
-    fn aws(&self) -> Result<(&Aws, &Environment)> {
+    fn session(&self) -> Result<(&Session, &Environment)> {
         self.aws.context("a step that needs AWS is in a plan without an environment")
+    }
+
+    fn aws(&self) -> Result<(Aws, &Environment)> {
+        self.session().map(|(session, environment)| (session.aws(), environment))
     }
 }
 
@@ -155,7 +159,16 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
         }
         context.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
         let start = Instant::now();
-        let detail = holding(context, step, done).await?;
+        let mut taken = holding(context, step, done).await;
+        // A build may take longer than the credentials last. AWS refused them, so nothing of the
+        // step was done that can not be done again.
+        if let (Err(error), Some((session, _))) = (&taken, context.aws)
+            && again(error) == Again::WithNewCredentials
+        {
+            session.renew().await;
+            taken = holding(context, step, done).await;
+        }
+        let detail = taken?;
         let seconds = start.elapsed().as_secs_f64();
         context.ui.emit(&Event::StepFinished { number, seconds, detail });
     }
@@ -173,7 +186,7 @@ async fn unchanged(
     let mut found = BTreeMap::new();
     for step in &plan.steps {
         if let Step::Update(update) = step {
-            match ecs::unchanged(aws, update, done.image.as_deref()).await? {
+            match ecs::unchanged(&aws, update, done.image.as_deref()).await? {
                 Some(updated) => found.insert(update.service.clone(), updated),
                 None => return Ok(BTreeMap::new()),
             };
@@ -238,21 +251,21 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             Ok(Some(detail))
         }
         Step::Lock { cluster, services, what, if_busy, deadline } => {
-            let (aws, _) = context.aws()?;
+            let (session, _) = context.session()?;
             let what = match &done.image {
                 Some(image) => format!("{what} of {image}"),
                 None => what.clone(),
             };
             let (if_busy, deadline) = (*if_busy, *deadline);
             let wanted = lock::Wanted { cluster, services, if_busy, deadline, what: &what };
-            let lock = lock::take(context.ui, aws, &wanted, lock::Timing::default()).await?;
+            let lock = lock::take(context.ui, session, &wanted, lock::Timing::default()).await?;
             done.lock = Some(Arc::new(lock));
             Ok(None)
         }
         Step::Settle { services, if_busy, deadline } => {
             let (aws, environment) = context.aws()?;
             let cluster = &environment.cluster;
-            ecs::settle(context.ui, aws, cluster, services, *if_busy, *deadline).await
+            ecs::settle(context.ui, &aws, cluster, services, *if_busy, *deadline).await
         }
         Step::Update(update) => {
             if let Some(unchanged) = done.updated.get(&update.service) {
@@ -261,17 +274,17 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             let (aws, _) = context.aws()?;
             let image = done.image.clone();
             let guard = ecs::Guard { lock: done.lock.as_deref(), replaces: None };
-            let updated = ecs::update(context.ui, aws, update, image.as_deref(), guard).await?;
+            let updated = ecs::update(context.ui, &aws, update, image.as_deref(), guard).await?;
             let detail = updated.summary();
             done.image = updated.image.clone().or(image);
             done.updated.insert(update.service.clone(), updated);
             Ok(Some(detail))
         }
         Step::Watch { services, deadline } => {
-            let (aws, environment) = context.aws()?;
+            let (session, environment) = context.session()?;
             let updated: Vec<_> = done.changed(services).cloned().collect();
-            let outcomes =
-                watch::watch(context.ui, aws, &environment.cluster, &updated, *deadline).await?;
+            let (ui, cluster, tempo) = (context.ui, &environment.cluster, Tempo::default());
+            let outcomes = watch::watch(ui, session, cluster, &updated, tempo, *deadline).await?;
             let verdict = crate::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
             done.outcomes.extend(outcomes);
             match verdict {
@@ -305,13 +318,13 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             }
             let mut details = Vec::new();
             for (image, tasks) in by_image {
-                details.push(verify::digests(aws, environment, image, &tasks).await?);
+                details.push(verify::digests(&aws, environment, image, &tasks).await?);
             }
             Ok(Some(details.join("; ")))
         }
         Step::VerifyHealth(check) => {
             let (aws, _) = context.aws()?;
-            let answer = verify::health(aws, check).await?;
+            let answer = verify::health(&aws, check).await?;
             let detail = answer.to_string();
             done.health = Some(answer);
             Ok(Some(detail))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ecs::{Guard, Updated, update};
 use super::lock::Lock;
-use super::watch::watch;
+use super::watch::{Tempo, watch};
 use super::{Context, Done, verify};
 use crate::aws::Aws;
 use crate::config::Environment;
@@ -25,7 +25,7 @@ pub async fn put_back(
 ) -> anyhow::Error {
     // When ECS rolled one of several services back, the others go back, too.
     let (
-        Some((aws, environment)),
+        Some((session, environment)),
         Exit::RolloutFailed | Exit::VerificationFailed | Exit::RolledBack,
     ) = (context.aws, exit_of(&error))
     else {
@@ -40,7 +40,7 @@ pub async fn put_back(
         context
             .ui
             .emit(&Event::Note { text: format!("putting {service} back on {to}: {error:#}") });
-        match go_back(context, aws, environment, lock, updated).await {
+        match go_back(context, &session.aws(), environment, lock, updated).await {
             Ok(back) => going.push((updated, back)),
             Err(problem) => {
                 if exit_of(&problem) == Exit::Superseded {
@@ -56,7 +56,8 @@ pub async fn put_back(
     // All of them first, and then they are watched side by side.
     let watched: Vec<_> = going.iter().map(|(_, back)| back.clone()).collect();
     let deadline = environment.deadline.min(Duration::from_secs(600));
-    let outcomes = match watch(context.ui, aws, &environment.cluster, &watched, deadline).await {
+    let (ui, cluster, tempo) = (context.ui, &environment.cluster, Tempo::default());
+    let outcomes = match watch(ui, session, cluster, &watched, tempo, deadline).await {
         Ok(outcomes) => outcomes,
         Err(problem) => return error.context(format!("{problem:#}")),
     };
@@ -78,7 +79,7 @@ pub async fn put_back(
             .hint("look at it with `cargo xtask status`; `cargo xtask rollback` tries again")
             .into();
     }
-    if let Err(problem) = answers(aws, plan).await {
+    if let Err(problem) = answers(&session.aws(), plan).await {
         let text = format!("{}, and that does not answer either: {problem:#}", back.join(", "));
         let hint = Some("the trouble may be elsewhere: `cargo xtask doctor`".into());
         context.ui.emit(&Event::Warning { text, hint });
@@ -115,7 +116,10 @@ fn wants_back(done: &Done, updated: &Updated) -> bool {
         outcome.map(|outcome| &outcome.verdict),
         Some(
             Verdict::Succeeded { .. }
-                | Verdict::Failed { rollback: RollbackOutcome::NotStarted, .. }
+                | Verdict::Failed {
+                    rollback: RollbackOutcome::NotStarted | RollbackOutcome::Unknown,
+                    ..
+                }
         )
     );
     stays

@@ -1,28 +1,26 @@
 //! Feeds the state machine of [`crate::rollout`] with snapshots until each service has its
 //! verdict.
 
-use std::collections::BTreeMap;
+mod pace;
+mod task_log;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::ecs::Updated;
-use crate::aws::{Aws, logs};
+use crate::aws::Session;
 use crate::config::Environment;
 use crate::event::Event;
-use crate::exit::Failure;
+use crate::exit::{Again, Failure, again};
 use crate::observe::beside::beside;
-use crate::observe::rollout::snapshot;
-use crate::rollout::{
-    self, Draining, Millis, PhaseTimes, RolloutEvent, State, Task, Verdict, task_id,
-};
+use crate::observe::rollout::{Look, Wanted, look};
+use crate::rollout::{self, Draining, Millis, PhaseTimes, State, Target, Task, Verdict};
 use crate::ui::Ui;
-use crate::units::format_duration;
-
-/// How long between two looks at first, and later. ECS changes slowly, but an emulator or a
-/// small service may be done within a second.
-const SOON: Duration = Duration::from_millis(250);
-const LATER: Duration = Duration::from_secs(2);
+use pace::Pace;
+pub use pace::{Tempo, jittered};
+use task_log::TaskLogs;
 
 /// How a rollout went.
 #[derive(Clone, Debug)]
@@ -40,121 +38,166 @@ pub struct Outcome {
 /// Watches rollouts side by side.
 ///
 /// What can not be read is tried again until the deadline: a rollout does not stop because
-/// nobody is looking.
+/// nobody is looking. When the credentials end in the middle, new ones are looked for.
 ///
 /// # Errors
 /// None but a bug's: a failed rollout is a verdict.
 pub async fn watch(
     ui: &Ui,
-    aws: &Aws,
+    session: &Session,
     cluster: &str,
     updated: &[Updated],
+    tempo: Tempo,
     deadline: Duration,
 ) -> Result<BTreeMap<String, Outcome>> {
     let start = Instant::now();
-    let mut open: Vec<State> =
-        updated.iter().filter_map(|u| u.target.clone()).map(State::new).collect();
+    let mut open: Vec<Open> =
+        updated.iter().filter_map(|u| u.target.clone()).map(Open::new).collect();
     let mut outcomes = BTreeMap::new();
-    let mut pause = SOON;
-    let mut unreadable = BTreeMap::new();
+    let mut pace = Pace::new(tempo);
+    let mut told = Told::default();
+    let mut logs = TaskLogs::default();
     while !open.is_empty() {
         let passed = start.elapsed() >= deadline;
         let at = Millis::try_from(start.elapsed().as_millis()).unwrap_or(Millis::MAX);
-        let looks = open.iter().map(|state| look(aws.clone(), cluster.to_owned(), state, at));
+        let aws = session.aws();
+        let looks = open.iter().map(|open| {
+            let (aws, wanted) = (aws.clone(), open.wanted(cluster));
+            async move {
+                // That one can not be looked at is no reason to drop the looks at the others.
+                let look = look(&aws, &wanted, at).await;
+                Ok((wanted.service, look))
+            }
+        });
         let mut looks: BTreeMap<_, _> = beside(looks).await?.into_iter().collect();
+        let mut worst = None;
         let mut still_open = Vec::new();
-        for state in open {
-            let service = state.target().service.clone();
-            let (state, verdict) = match looks.remove(&service).unwrap_or(Ok(None)) {
-                Ok(Some(snapshot)) => {
-                    unreadable.remove(&service);
-                    let (state, events, verdict) = rollout::step(state, &snapshot);
-                    for event in events {
-                        show(ui, aws, &state, event).await;
-                    }
-                    (state, verdict)
-                }
-                Ok(None) => (state, None),
-                Err(error) => {
-                    pause = LATER;
-                    if !unreadable.contains_key(&service) {
-                        unreadable.insert(service.clone(), start.elapsed());
-                        ui.emit(&Event::Warning {
-                            text: format!("{service} can not be looked at: {error:#}"),
-                            hint: Some("trying again until the deadline".into()),
-                        });
-                    }
-                    (state, None)
-                }
+        for open in open {
+            let service = open.state.target().service.clone();
+            let Some(look) = looks.remove(&service) else {
+                still_open.push(open);
+                continue;
             };
-            let (state, verdict) = match verdict {
-                None if passed => {
-                    if let Some(since) = unreadable.get(&service) {
-                        let blind = format_duration(start.elapsed().saturating_sub(*since));
-                        ui.emit(&Event::Warning {
-                            text: format!(
-                                "{service} could not be looked at for the last {blind}: what is \
-                                 said of it is as old, and whether ECS goes on is not known"
-                            ),
-                            hint: None,
-                        });
-                    }
-                    let (state, verdict) = rollout::deadline(state, at);
-                    (state, Some(verdict))
-                }
-                verdict => (state, verdict),
-            };
+            worst = worst.max(told.of(ui, &service, &look));
+            let (mut open, mut verdict) = open.take(ui, &mut logs, look, at);
+            if verdict.is_none() && passed {
+                let (state, late) = rollout::deadline(open.state, at, open.blind_since);
+                open.state = state;
+                verdict = Some(late);
+            }
             match verdict {
                 Some(verdict) => {
-                    outcomes.insert(service, outcome(&state, verdict));
+                    outcomes.insert(service, outcome(&open.state, verdict));
                 }
-                None => still_open.push(state),
+                None => still_open.push(open),
             }
         }
         open = still_open;
+        logs.show(ui, &aws).await;
         if !open.is_empty() {
+            if worst == Some(Again::WithNewCredentials) {
+                session.renew().await;
+            }
             let left = deadline.saturating_sub(start.elapsed());
-            tokio::time::sleep(jittered(pause).min(left + SOON)).await;
-            pause = (pause * 3 / 2).min(LATER);
+            let pause = jittered(pace.after(worst));
+            tokio::time::sleep(pause.min(left + tempo.soon)).await;
         }
+    }
+    let failed = outcomes.values().any(|o| !matches!(o.verdict, Verdict::Succeeded { .. }));
+    if failed && logs.is_waiting() {
+        // Why it failed is worth a moment more.
+        tokio::time::sleep(tempo.later).await;
+        logs.show(ui, &session.aws()).await;
     }
     Ok(outcomes)
 }
 
-/// What a service looks like, with its name. That it can not be looked at is no reason to drop
-/// the looks at the others.
-fn look(
-    aws: Aws,
-    cluster: String,
-    state: &State,
-    at: Millis,
-) -> impl Future<Output = Result<(String, Result<Option<rollout::Snapshot>>)>> + use<> {
-    let target = state.target();
-    let created_at = (target.started_at > 0).then_some(target.started_at);
-    let service = target.service.clone();
-    async move {
-        let found = snapshot(&aws, &cluster, &service, at, created_at).await;
-        Ok((service, found))
+/// A rollout that has no verdict yet.
+struct Open {
+    state: State,
+    /// Since when nothing could be read of it.
+    blind_since: Option<Millis>,
+}
+
+impl Open {
+    fn new(target: Target) -> Self {
+        Self { state: State::new(target), blind_since: None }
+    }
+
+    fn wanted(&self, cluster: &str) -> Wanted {
+        let target = self.state.target();
+        Wanted {
+            cluster: cluster.to_owned(),
+            service: target.service.clone(),
+            created_at: (target.started_at > 0).then_some(target.started_at),
+            insists: self.state.knows_service_deployment(),
+        }
+    }
+
+    /// Takes in what was seen, and tells what is new.
+    fn take(
+        mut self,
+        ui: &Ui,
+        logs: &mut TaskLogs,
+        look: Result<Look>,
+        at: Millis,
+    ) -> (Self, Option<Verdict>) {
+        let Ok(look) = look else {
+            self.blind_since.get_or_insert(at);
+            return (self, None);
+        };
+        let (state, events, verdict) = rollout::step(self.state, &look.snapshot);
+        for event in events {
+            logs.want(state.target(), &event);
+            ui.emit(&Event::Rollout { service: state.target().service.clone(), event });
+        }
+        (Self { state, blind_since: None }, verdict)
     }
 }
 
-/// Up to a fifth more, so that many deploys at once do not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.subsec_nanos());
-    pause + pause * (nanos % 1000) / 5000
+/// What was told of what could not be read: each thing once.
+#[derive(Default)]
+struct Told {
+    texts: BTreeSet<String>,
+    /// Whether the credentials were told to have ended, and nothing was read since.
+    without_credentials: bool,
 }
 
-async fn show(ui: &Ui, aws: &Aws, state: &State, event: RolloutEvent) {
-    let task = event.wants_log_of().map(str::to_owned);
-    ui.emit(&Event::Rollout { service: state.target().service.clone(), event });
-    let Some(arn) = task else { return };
-    match logs::tail(aws, &state.target().task_definition, &arn).await {
-        Ok(lines) if lines.is_empty() => {}
-        Ok(lines) => ui.emit(&Event::TaskLog { task: task_id(&arn).to_owned(), lines }),
-        Err(error) => {
-            ui.emit(&Event::Note { text: format!("its log can not be read: {error:#}") });
+impl Told {
+    /// Tells what came of a look besides what was seen; the worst of it.
+    fn of(&mut self, ui: &Ui, service: &str, look: &Result<Look>) -> Option<Again> {
+        let errors = match look {
+            Ok(look) => &look.troubles[..],
+            Err(error) => std::slice::from_ref(error),
+        };
+        for error in errors {
+            self.one(ui, service, error);
+        }
+        if errors.is_empty() && std::mem::take(&mut self.without_credentials) {
+            ui.emit(&Event::Note {
+                text: "there are credentials again, and AWS takes them".into(),
+            });
+        }
+        errors.iter().map(again).max()
+    }
+
+    fn one(&mut self, ui: &Ui, service: &str, error: &anyhow::Error) {
+        if again(error) == Again::WithNewCredentials {
+            if !std::mem::replace(&mut self.without_credentials, true) {
+                ui.emit(&Event::Warning {
+                    text: format!("the credentials are not taken any more: {error:#}"),
+                    hint: Some(
+                        "sign in again, in another terminal: new ones are looked for until the \
+                         deadline"
+                            .into(),
+                    ),
+                });
+            }
+            return;
+        }
+        let text = format!("{service} can not be looked at: {error:#}");
+        if self.texts.insert(text.clone()) {
+            ui.emit(&Event::Warning { text, hint: Some("trying again until the deadline".into()) });
         }
     }
 }
@@ -182,7 +225,10 @@ pub fn failure(verdict: &Verdict, environment: &Environment) -> Failure {
         Verdict::Superseded { .. } => {
             format!("somebody else deployed meanwhile: `cargo xtask status --env {env}`")
         }
-        Verdict::DeadlinePassed { .. } => format!(
+        Verdict::DeadlinePassed { unseen: Some(_), .. } => format!(
+            "`cargo xtask status --env {env}` shows what ECS did, once AWS can be asked again"
+        ),
+        Verdict::DeadlinePassed { unseen: None, .. } => format!(
             "ECS goes on with it: `cargo xtask status --env {env}`; a longer `deadline` is set in \
              xtask.toml"
         ),

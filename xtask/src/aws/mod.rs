@@ -3,6 +3,7 @@
 pub mod cfn;
 pub mod http;
 pub mod logs;
+mod session;
 #[cfg(test)]
 pub mod stand_in;
 pub mod wire;
@@ -15,6 +16,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -23,7 +25,8 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 
 use crate::config::{Cluster, Environment};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Again, Exit, Failure};
+pub use session::Session;
 
 /// The clients of one environment. They share connections and credentials.
 #[derive(Clone)]
@@ -38,18 +41,44 @@ pub struct Aws {
     pub http: SharedHttpClient,
 }
 
+/// What clients are made from.
+#[derive(Clone, Debug)]
+struct Recipe {
+    region: String,
+    profile: Option<String>,
+    endpoint_url: Option<String>,
+    /// The account that made-up credentials stand for.
+    made_up: Option<String>,
+}
+
+impl Recipe {
+    fn of(environment: &Environment) -> Self {
+        Self {
+            region: environment.region.clone(),
+            profile: environment.profile.clone(),
+            endpoint_url: environment.endpoint_url.clone(),
+            made_up: environment.made_up_credentials.then(|| environment.account.clone()),
+        }
+    }
+
+    fn of_cluster(cluster: &Cluster) -> Self {
+        Self {
+            region: cluster.region.clone(),
+            profile: cluster.profile.clone(),
+            endpoint_url: cluster.endpoint_url.clone(),
+            made_up: cluster.made_up_credentials.then(|| cluster.account.clone()),
+        }
+    }
+}
+
 /// Makes the clients of an environment. Asks nobody anything.
 pub async fn connect(environment: &Environment) -> Aws {
-    let made_up = environment.made_up_credentials.then_some(environment.account.as_str());
-    let (profile, url) = (environment.profile.as_deref(), environment.endpoint_url.as_deref());
-    clients(&environment.region, profile, url, made_up).await
+    clients(&Recipe::of(environment)).await
 }
 
 /// Makes the clients for a cluster of another environment. Asks nobody anything.
 pub async fn connect_cluster(cluster: &Cluster) -> Aws {
-    let made_up = cluster.made_up_credentials.then_some(cluster.account.as_str());
-    let (profile, url) = (cluster.profile.as_deref(), cluster.endpoint_url.as_deref());
-    clients(&cluster.region, profile, url, made_up).await
+    clients(&Recipe::of_cluster(cluster)).await
 }
 
 /// A client for HTTP and HTTPS.
@@ -59,16 +88,10 @@ pub fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// `made_up` is the account that made-up credentials stand for.
-async fn clients(
-    region: &str,
-    profile: Option<&str>,
-    endpoint_url: Option<&str>,
-    made_up: Option<&str>,
-) -> Aws {
+async fn clients(recipe: &Recipe) -> Aws {
     let http = http_client();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(region.to_owned()))
+        .region(Region::new(recipe.region.clone()))
         .http_client(http.clone())
         .retry_config(
             // Five tries within four seconds: who waits at a terminal wants to know.
@@ -82,13 +105,13 @@ async fn clients(
                 .operation_attempt_timeout(Duration::from_secs(30))
                 .build(),
         );
-    if let Some(url) = endpoint_url {
+    if let Some(url) = &recipe.endpoint_url {
         loader = loader.endpoint_url(url);
     }
-    if let Some(profile) = profile {
+    if let Some(profile) = &recipe.profile {
         loader = loader.profile_name(profile);
     }
-    if let Some(account) = made_up {
+    if let Some(account) = &recipe.made_up {
         let made_up = Credentials::new(account, "made-up", None, None, "xtask.toml");
         loader = loader.credentials_provider(SharedCredentialsProvider::new(made_up));
     }
@@ -115,12 +138,11 @@ pub async fn account(aws: &Aws) -> Result<String> {
 /// Turns an SDK error into one that says what to do.
 ///
 /// `doing` is the call as IAM names it, such as `ecs:UpdateService`.
-pub fn explain<E, R>(doing: &str, error: &SdkError<E, R>) -> anyhow::Error
+pub fn explain<E>(doing: &str, error: &SdkError<E, HttpResponse>) -> anyhow::Error
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug,
 {
-    let (exit, text, hint) = match error {
+    let (exit, text, hint, again) = match error {
         SdkError::ServiceError(service) => {
             let meta = service.err().meta();
             let code = meta.code().unwrap_or("an error without a code");
@@ -129,7 +151,7 @@ where
                 None => code.to_owned(),
             };
             let (exit, hint) = advice(doing, code);
-            (exit, text, hint)
+            (exit, text, hint, try_again(code, service.raw().status().as_u16()))
         }
         SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => (
             Exit::Prerequisite,
@@ -137,6 +159,7 @@ where
             "there are no usable AWS credentials: sign in (`aws sso login`), or set `profile` in \
              xtask.toml or AWS_PROFILE"
                 .to_owned(),
+            Again::WithNewCredentials,
         ),
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => (
             Exit::Prerequisite,
@@ -144,15 +167,52 @@ where
             "AWS can not be reached: check the network and `region`; for the local environment, \
              `cargo xtask local up`"
                 .to_owned(),
+            Again::Soon,
+        ),
+        SdkError::ResponseError(_) => (
+            Exit::Unexpected,
+            format!("the answer can not be read: {}", chain(error)),
+            "is `endpoint-url`, or a proxy on the way, really AWS? else run it again".to_owned(),
+            Again::Soon,
         ),
         other => (
             Exit::Unexpected,
             DisplayErrorContext(other).to_string(),
             "if it stays, it is a bug: report it with this line".to_owned(),
+            Again::Useless,
         ),
     };
-    Failure::new(exit, format!("{doing}: {}", first_line(&text))).hint(hint).into()
+    let text = format!("{doing}: {}", first_line(&text));
+    Failure::new(exit, text).hint(hint).again(again).into()
 }
+
+/// Whether a call may go well later, by its error code and HTTP status.
+fn try_again(code: &str, status: u16) -> Again {
+    if code.contains("Throttl") || THROTTLING.contains(&code) || status == 429 {
+        Again::Slower
+    } else if code.starts_with("ExpiredToken") || EXPIRED.contains(&code) {
+        Again::WithNewCredentials
+    } else if matches!(status, 500 | 502 | 503 | 504) {
+        Again::Soon
+    } else {
+        Again::Useless
+    }
+}
+
+/// Codes that ask to call less often, besides those that say so in their name.
+///
+/// Source: the AWS SDKs and Tools reference guide, "Retry behavior".
+const THROTTLING: [&str; 5] = [
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "SlowDown",
+];
+
+/// Codes of credentials that were good and are not any more: expired, or replaced by others.
+const EXPIRED: [&str; 3] =
+    ["RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId"];
 
 /// The exit code and the advice for an error code of AWS.
 fn advice(doing: &str, code: &str) -> (Exit, String) {
@@ -179,7 +239,7 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
             Exit::Prerequisite,
             "check the name in xtask.toml; `cargo xtask infra deploy` creates the stack".into(),
         ),
-        "ThrottlingException" | "Throttling" | "RequestLimitExceeded" => (
+        code if try_again(code, 400) == Again::Slower => (
             Exit::Unexpected,
             "AWS kept throttling after five tries: wait a minute and run it again".into(),
         ),
@@ -203,4 +263,23 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_away_by_itself_is_told_apart() {
+        for code in ["ThrottlingException", "Throttling", "ThrottledException", "SlowDown"] {
+            assert_eq!(try_again(code, 400), Again::Slower, "{code}");
+        }
+        for code in ["ExpiredTokenException", "ExpiredToken", "RequestExpired"] {
+            assert_eq!(try_again(code, 400), Again::WithNewCredentials, "{code}");
+        }
+        assert_eq!(try_again("ServerException", 500), Again::Soon);
+        assert_eq!(try_again("an error without a code", 503), Again::Soon);
+        assert_eq!(try_again("NotImplemented", 501), Again::Useless);
+        assert_eq!(try_again("AccessDeniedException", 400), Again::Useless);
+    }
 }

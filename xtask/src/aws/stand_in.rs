@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::{Aws, connect_cluster};
+use super::{Aws, Session, connect_cluster};
 use crate::config::Cluster;
 
 /// The account that it says it is.
@@ -64,6 +64,11 @@ impl StandIn {
     /// Clients that ask it.
     pub async fn aws(&self) -> Aws {
         connect_cluster(&self.cluster("app")).await
+    }
+
+    /// Clients that ask it, and can be made anew.
+    pub async fn session(&self) -> Session {
+        Session::connect_cluster(&self.cluster("app")).await
     }
 
     /// The operations, in the order in which they were asked for.

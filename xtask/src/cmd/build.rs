@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::prepare::{self, Wanted};
 use crate::apply::{self, Context, Done};
-use crate::aws;
+use crate::aws::Session;
 use crate::cli::BuildArgs;
 use crate::config::Config;
 use crate::event::Event;
@@ -49,14 +49,16 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let output = if args.push { Output::Push } else { Output::Load };
     let environment = if args.push { Some(config.environment()?) } else { config.env.as_ref() };
     let connected = match environment {
-        Some(environment) => Some((aws::connect(environment).await, environment)),
+        Some(environment) => Some((Session::connect(environment).await, environment)),
         None => None,
     };
     let registry = async {
         match &connected {
-            Some((aws, environment)) if args.push => Some(for_push(aws, config, environment).await),
+            Some((session, environment)) if args.push => {
+                Some(for_push(&session.aws(), config, environment).await)
+            }
             // Only the cache is read and written there.
-            Some((aws, environment)) => Some(for_registry(aws, environment).await),
+            Some((session, environment)) => Some(for_registry(&session.aws(), environment).await),
             None => None,
         }
     };
@@ -89,7 +91,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let context = Context {
         ui,
         config,
-        aws: connected.as_ref().map(|(aws, environment)| (aws, *environment)),
+        aws: connected.as_ref().map(|(session, environment)| (session, *environment)),
     };
     let mut done = Done::default();
     apply::apply(&context, &plan, &mut done).await?;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::prepare::{self, Wanted};
 use crate::apply::{self, Context, Done};
-use crate::aws;
+use crate::aws::Session;
 use crate::cli::DeployArgs;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -21,7 +21,8 @@ use crate::ui::Ui;
 pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     ui.progress(args.how.progress);
     let environment = config.environment()?;
-    let aws = aws::connect(environment).await;
+    let session = Session::connect(environment).await;
+    let aws = session.aws();
     let (checks, facts) = for_deploy(&aws, config, environment, args.image.as_deref()).await;
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
@@ -76,7 +77,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     if args.dry.dry_run {
         return ui.dry_run(&plan);
     }
-    let context = Context { ui, config, aws: Some((&aws, environment)) };
+    let context = Context { ui, config, aws: Some((&session, environment)) };
     let mut done = Done::default();
     let result = apply::roll_out(&context, &plan, &mut done, args.puts_back()).await;
     // How it ended comes before whether that could be shown.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::apply::{self, Context, Done};
-use crate::aws;
+use crate::aws::Session;
 use crate::cli::RollbackArgs;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -19,7 +19,8 @@ use crate::ui::Ui;
 /// There is none to go back to, its image is gone, or a step fails.
 pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> {
     let environment = config.environment()?;
-    let aws = aws::connect(environment).await;
+    let session = Session::connect(environment).await;
+    let aws = session.aws();
     let ((mut checks, _), (more, rollout), lock) = tokio::join!(
         for_registry(&aws, environment),
         for_rollout(&aws, environment),
@@ -52,7 +53,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
     if args.dry.dry_run {
         return ui.dry_run(&plan);
     }
-    let context = Context { ui, config, aws: Some((&aws, environment)) };
+    let context = Context { ui, config, aws: Some((&session, environment)) };
     let mut done = Done::default();
     let result = apply::roll_out(&context, &plan, &mut done, false).await;
     // How it ended comes before whether that could be shown.

@@ -102,7 +102,8 @@ pub async fn read(aws: &Aws, source: &Source, since: i64, task: Option<&str>) ->
         if !next.is_null() {
             body["nextToken"] = next;
         }
-        let answer = match wire::json(&aws.config, Service::Logs, "FilterLogEvents", &body).await {
+        let config = source.place.config(aws);
+        let answer = match wire::json(&config, Service::Logs, "FilterLogEvents", &body).await {
             Ok(answer) => answer,
             Err(error) if wire::code(&error) == Some("ResourceNotFoundException") => break,
             Err(error) => return Err(explain("logs:FilterLogEvents", &error)),

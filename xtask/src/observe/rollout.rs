@@ -5,46 +5,77 @@ use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types as sdk;
 
 use crate::aws::{Aws, explain};
+use crate::exit::{Again, again};
 use crate::rollout::{
     CircuitBreaker, Container, Deployment, EpochMillis, Health, Millis, Rollback, RolloutState,
     Service, ServiceDeployment, ServiceEvent, Snapshot, Task,
 };
 
+/// One look at a service.
+#[derive(Debug)]
+pub struct Look {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// What of it could not be read this time.
+    pub troubles: Vec<anyhow::Error>,
+}
+
+/// Which deployment is looked at.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The ECS cluster.
+    pub cluster: String,
+    /// The ECS service.
+    pub service: String,
+    /// When the deployment was created, on AWS's clock.
+    pub created_at: Option<EpochMillis>,
+    /// Whether its service deployment was read before. Once it was, it has the say: a look
+    /// without it would take for the end what is not.
+    pub insists: bool,
+}
+
 /// Asks for a service, its tasks and, where the account allows it, its service deployment.
 ///
-/// `at` is the time since the watch began; `created_at` when the deployment that is watched
-/// was created, on AWS's clock.
+/// `at` is the time since the watch began.
 ///
 /// # Errors
-/// ECS can not be asked, or does not know the service.
-pub async fn snapshot(
-    aws: &Aws,
-    cluster: &str,
-    service: &str,
-    at: Millis,
-    created_at: Option<EpochMillis>,
-) -> Result<Option<Snapshot>> {
+/// ECS can not be asked.
+pub async fn look(aws: &Aws, wanted: &Wanted, at: Millis) -> Result<Look> {
+    let Wanted { cluster, service, .. } = wanted;
     let (answer, tasks, service_deployment) = tokio::join!(
         async { aws.ecs.describe_services().cluster(cluster).services(service).send().await },
         tasks(aws, cluster, service),
-        service_deployment(aws, cluster, service, created_at),
+        service_deployment(aws, wanted),
     );
     let answer = answer.map_err(|error| explain("ecs:DescribeServices", &error))?;
-    let Some(found) = answer.services().first() else { return Ok(None) };
-    Ok(Some(Snapshot {
+    let mut troubles = Vec::new();
+    // A list of tasks that can not be read this time delays the verdict, and no more.
+    let tasks = tasks.map_err(|error| troubles.push(error)).ok();
+    let service_deployment = match service_deployment {
+        // Not every role may ask for it, and not every implementation has it.
+        Err(error) if again(&error) == Again::Useless => None,
+        Err(error) if wanted.insists => return Err(error),
+        Err(error) => {
+            troubles.push(error);
+            None
+        }
+        Ok(found) => found,
+    };
+    let found = answer.services().first();
+    let snapshot = Snapshot {
         at,
         service: Service {
-            status: found.status().unwrap_or_default().into(),
-            running: count(found.running_count()),
-            pending: count(found.pending_count()),
-            desired: count(found.desired_count()),
+            status: found.and_then(|of| of.status()).unwrap_or("MISSING").into(),
+            running: count(found.map_or(0, sdk::Service::running_count)),
+            pending: count(found.map_or(0, sdk::Service::pending_count)),
+            desired: count(found.map_or(0, sdk::Service::desired_count)),
         },
-        deployments: found.deployments().iter().map(deployment).collect(),
-        // A list of tasks that can not be read this time delays the verdict, and no more.
-        tasks: tasks.ok(),
-        events: found.events().iter().map(event).collect(),
+        deployments: found.iter().flat_map(|of| of.deployments()).map(deployment).collect(),
+        tasks,
+        events: found.iter().flat_map(|of| of.events()).map(event).collect(),
         service_deployment,
-    }))
+    };
+    Ok(Look { snapshot, troubles })
 }
 
 fn deployment(d: &sdk::Deployment) -> Deployment {
@@ -134,31 +165,26 @@ fn container(container: &sdk::Container) -> Container {
 }
 
 /// The service deployment of the deployment that is watched, where it can be told.
-///
-/// Not every role may ask for it and not every implementation has it, so an error means
-/// that the verdict comes from `deployments[]` alone.
-async fn service_deployment(
-    aws: &Aws,
-    cluster: &str,
-    service: &str,
-    created_at: Option<EpochMillis>,
-) -> Option<ServiceDeployment> {
-    let created_at = created_at?;
-    let listed =
-        aws.ecs.list_service_deployments().cluster(cluster).service(service).send().await.ok()?;
+async fn service_deployment(aws: &Aws, wanted: &Wanted) -> Result<Option<ServiceDeployment>> {
+    let Some(created_at) = wanted.created_at else { return Ok(None) };
+    let list = aws.ecs.list_service_deployments();
+    let listed = list.cluster(&wanted.cluster).service(&wanted.service).send().await;
+    let listed = listed.map_err(|error| explain("ecs:ListServiceDeployments", &error))?;
     // ECS does not say which service deployment belongs to which deployment id. Both are
     // created by the same call: the one that is closest in time, within seconds.
     let distance = |d: &&sdk::ServiceDeploymentBrief| {
         d.created_at().and_then(millis).map_or(u64::MAX, |at| at.abs_diff(created_at))
     };
-    let ours = listed.service_deployments().iter().min_by_key(distance)?;
-    if distance(&ours) > 5_000 {
-        return None;
-    }
-    let arn = ours.service_deployment_arn()?;
+    let ours = listed.service_deployments().iter().min_by_key(distance);
+    let ours = ours.filter(|ours| distance(ours) <= 5_000);
+    let Some(arn) = ours.and_then(|ours| ours.service_deployment_arn()) else { return Ok(None) };
     let described =
-        aws.ecs.describe_service_deployments().service_deployment_arns(arn).send().await.ok()?;
-    let found = described.service_deployments().first()?;
+        aws.ecs.describe_service_deployments().service_deployment_arns(arn).send().await;
+    let described = described.map_err(|error| explain("ecs:DescribeServiceDeployments", &error))?;
+    Ok(described.service_deployments().first().and_then(|found| of_service(arn, found)))
+}
+
+fn of_service(arn: &str, found: &sdk::ServiceDeployment) -> Option<ServiceDeployment> {
     Some(ServiceDeployment {
         arn: arn.to_owned(),
         status: found.status()?.as_str().into(),

@@ -13,7 +13,7 @@
 //! | ours replaced by the previous one, not failed | 3 | it may still turn out failed |
 //! | ours absent, after it was seen | 3 | stale reply |
 //! | ours absent, never seen | 15 | stale replies come just after an update |
-//! | service deleted | 3 | stale reply |
+//! | service deleted, or unknown | 3 | stale reply |
 //!
 //! What `DescribeServiceDeployments` says goes before all of it.
 
@@ -40,9 +40,10 @@ pub(super) struct Proposal {
 pub(super) fn propose(target: &Target, memory: &Memory, snapshot: &Snapshot) -> Option<Proposal> {
     let view = View::new(target, memory, snapshot);
     let status = &snapshot.service.status;
-    if matches!(status, ServiceStatus::Draining | ServiceStatus::Inactive) {
+    use ServiceStatus::{Draining, Inactive, Missing};
+    if matches!(status, Draining | Inactive | Missing) {
         return settled(Verdict::Stopped {
-            reason: format!("the service is being deleted, its status is {status}"),
+            reason: format!("the service was deleted, its status is {status}"),
         });
     }
     match &snapshot.service_deployment {

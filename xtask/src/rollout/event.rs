@@ -57,18 +57,44 @@ pub enum RolloutEvent {
 #[serde(rename_all = "kebab-case")]
 pub struct ContainerEnd {
     pub name: String,
+    /// Whether its health check failed.
+    pub unhealthy: bool,
     pub exit_code: Option<i32>,
     pub reason: Option<String>,
 }
 
 impl RolloutEvent {
-    /// The task whose last log lines belong to this event.
-    pub fn wants_log_of(&self) -> Option<&str> {
+    /// The task whose last log lines belong to this event, and which containers' lines: none
+    /// named means all of them.
+    pub fn wants_log_of(&self) -> Option<(&str, Vec<&str>)> {
         match self {
-            Self::TaskStopped { arn, end: TaskEnd::Failed, .. } => Some(arn),
+            Self::TaskStopped { arn, end: TaskEnd::Failed, code, containers, .. } => {
+                Some((arn, culprits(code.as_ref(), containers)))
+            }
             _ => None,
         }
     }
+}
+
+/// The containers that a task died of. ECS stops the others with it, by SIGTERM and SIGKILL
+/// (exit codes 143 and 137), and many end with 0 then.
+fn culprits<'a>(code: Option<&StopCode>, containers: &'a [ContainerEnd]) -> Vec<&'a str> {
+    let those = |died: fn(&ContainerEnd) -> bool| -> Vec<&'a str> {
+        containers.iter().filter(|of| died(of)).map(|of| of.name.as_str()).collect()
+    };
+    let died = those(|of| {
+        of.unhealthy || of.reason.is_some() || of.exit_code.is_some_and(|code| !by_ecs(code))
+    });
+    if died.is_empty() && code == Some(&StopCode::EssentialContainerExited) {
+        // One that is needed for good ended well.
+        return those(|of| of.exit_code == Some(0));
+    }
+    died
+}
+
+/// Whether a container that ECS stops may end so.
+fn by_ecs(exit_code: i32) -> bool {
+    matches!(exit_code, 0 | 137 | 143)
 }
 
 impl std::fmt::Display for RolloutEvent {
@@ -112,6 +138,9 @@ impl std::fmt::Display for RolloutEvent {
 impl std::fmt::Display for ContainerEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
+        if self.unhealthy {
+            f.write_str(" was unhealthy")?;
+        }
         if let Some(code) = self.exit_code {
             write!(f, " exited with {code}")?;
         }

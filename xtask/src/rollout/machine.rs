@@ -72,6 +72,11 @@ impl State {
         &self.target
     }
 
+    /// Whether its service deployment was read at least once.
+    pub fn knows_service_deployment(&self) -> bool {
+        self.memory.knows_service_deployment()
+    }
+
     /// Our tasks that run, as last seen: their image digests are what the
     /// check after the rollout compares.
     pub fn running_tasks(&self) -> impl Iterator<Item = &Task> {
@@ -109,24 +114,26 @@ pub fn step(mut state: State, snapshot: &Snapshot) -> (State, Vec<RolloutEvent>,
     (state, events, verdict)
 }
 
-/// The deadline passed `now`. A deployment that is known to have failed is
-/// called failed, not slow. A verdict that was already given stays.
-pub fn deadline(mut state: State, now: Millis) -> (State, Verdict) {
+/// The deadline passed `now`, and nothing could be read since `blind_since`,
+/// if that is so. A deployment that is known to have failed is called failed,
+/// not slow. A verdict that was already given stays.
+pub fn deadline(mut state: State, now: Millis, blind_since: Option<Millis>) -> (State, Verdict) {
     let memory = &state.memory;
     let verdict = match (&state.verdict, &memory.failed) {
         (Some(verdict), _) => verdict.clone(),
         (None, Some(_)) => Verdict::Failed {
             reason: memory.failure(None),
-            rollback: if memory.rolling_back {
-                RollbackOutcome::InProgress
-            } else {
-                RollbackOutcome::NotStarted
+            rollback: match blind_since {
+                Some(_) => RollbackOutcome::Unknown,
+                None if memory.rolling_back => RollbackOutcome::InProgress,
+                None => RollbackOutcome::NotStarted,
             },
         },
         (None, None) => Verdict::DeadlinePassed {
             after: now,
             progress: memory.progress,
             last_failure: memory.tasks.last_failure.clone(),
+            unseen: blind_since.map(|since| now.saturating_sub(since)),
         },
     };
     state.verdict = Some(verdict.clone());

@@ -14,7 +14,7 @@
 //! ```text
 //! state = State::new(target)
 //! loop:  (state, events, verdict) = step(state, &snapshot)
-//! when the deadline passes:  (state, verdict) = deadline(state, now)
+//! when the deadline passes:  (state, verdict) = deadline(state, now, blind_since)
 //! ```
 //!
 //! Nothing here reads a clock, a network, a process or a terminal: time comes

@@ -67,6 +67,14 @@ pub(super) fn as_seconds<S: Serializer>(millis: &Millis, to: S) -> Result<S::Ok,
     std::time::Duration::from_millis(*millis).as_secs_f64().serialize(to)
 }
 
+/// As [`as_seconds`], where there is a time.
+pub(super) fn as_seconds_if_any<S: Serializer>(
+    millis: &Option<Millis>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    millis.map(|millis| std::time::Duration::from_millis(millis).as_secs_f64()).serialize(to)
+}
+
 impl PhaseTimes {
     pub(super) fn of(tasks: &[TaskTimes]) -> Self {
         let phase = |from: fn(&TaskTimes) -> Option<EpochMillis>,

@@ -10,8 +10,13 @@ pub type EpochMillis = i64;
 pub type Millis = u64;
 
 open_enum! {
-    /// `service.status`.
-    ServiceStatus { Active = "ACTIVE", Draining = "DRAINING", Inactive = "INACTIVE", }
+    /// `service.status`; `MISSING` is what ECS says of a service that it does not know.
+    ServiceStatus {
+        Active = "ACTIVE",
+        Draining = "DRAINING",
+        Inactive = "INACTIVE",
+        Missing = "MISSING",
+    }
 }
 
 open_enum! {

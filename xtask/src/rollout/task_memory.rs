@@ -163,10 +163,11 @@ fn stopped(task: &Task) -> RolloutEvent {
             .iter()
             .map(|container| ContainerEnd {
                 name: container.name.clone(),
+                unhealthy: container.health == Health::Unhealthy,
                 exit_code: container.exit_code,
                 reason: said(&container.reason),
             })
-            .filter(|end| end.exit_code.is_some() || end.reason.is_some())
+            .filter(|end| end.exit_code.is_some() || end.reason.is_some() || end.unhealthy)
             .collect(),
     }
 }

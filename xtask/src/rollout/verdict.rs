@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Millis;
 use super::machine::Progress;
-use super::phases::as_seconds;
+use super::phases::{as_seconds, as_seconds_if_any};
 use super::tasks::revision;
 use crate::exit::Exit;
 
@@ -48,7 +48,7 @@ pub enum Verdict {
         /// What was seen of it.
         reason: String,
     },
-    /// The deadline passed; ECS goes on with the rollout.
+    /// The deadline passed; ECS goes on with the rollout, as far as it could be seen.
     DeadlinePassed {
         /// How long was waited.
         #[serde(rename = "after-seconds", serialize_with = "as_seconds")]
@@ -58,6 +58,11 @@ pub enum Verdict {
         progress: Progress,
         /// The last failure that was seen.
         last_failure: Option<String>,
+        /// For how long before the deadline nothing could be read: what ECS did meanwhile is not
+        /// known. `null` when it was seen to the end.
+        #[serde(rename = "unseen-seconds", serialize_with = "as_seconds_if_any")]
+        #[cfg_attr(test, schemars(with = "Option<f64>"))]
+        unseen: Option<Millis>,
     },
 }
 
@@ -73,6 +78,8 @@ pub enum RollbackOutcome {
     InProgress,
     /// The rollback failed as well.
     Failed,
+    /// Nothing could be read any more when it would have begun.
+    Unknown,
 }
 
 impl Verdict {
@@ -126,6 +133,7 @@ impl std::fmt::Display for Verdict {
                     RollbackOutcome::NotStarted => "not rolled back",
                     RollbackOutcome::InProgress => "the rollback is still under way",
                     RollbackOutcome::Failed => "the rollback failed too",
+                    RollbackOutcome::Unknown => "whether it was rolled back is not known",
                 };
                 write!(f, "failed, {rollback}: {reason}")
             }
@@ -137,8 +145,17 @@ impl std::fmt::Display for Verdict {
                 }
             }
             Self::Stopped { reason } => write!(f, "stopped: {reason}"),
-            Self::DeadlinePassed { after, progress, last_failure } => {
-                write!(f, "still rolling out after {} s: {progress}", after / 1000)?;
+            Self::DeadlinePassed { after, progress, last_failure, unseen } => {
+                let seconds = after / 1000;
+                match unseen {
+                    None => write!(f, "still rolling out after {seconds} s: {progress}")?,
+                    Some(unseen) => write!(
+                        f,
+                        "not known to have ended after {seconds} s: nothing could be read in the \
+                         last {} s, and before that it was {progress}",
+                        unseen / 1000
+                    )?,
+                }
                 match last_failure {
                     Some(failure) => write!(f, "; last failure: {failure}"),
                     None => Ok(()),

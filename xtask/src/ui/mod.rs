@@ -117,8 +117,11 @@ impl Ui {
             Event::Rollout { service, event } => {
                 self.line(&format!("      {} {}", s.dim(service), sanitise(&event.to_string())));
             }
-            Event::TaskLog { task, lines } => {
-                self.line(&format!("      {}", s.dim(&format!("log of task {task}, its end:"))));
+            Event::TaskLog { task, container, lines } => {
+                self.line(&format!(
+                    "      {}",
+                    s.dim(&format!("log of {container} in task {task}, its end:"))
+                ));
                 for line in lines {
                     self.line(&format!("      {} {}", s.dim("|"), sanitise(line)));
                 }

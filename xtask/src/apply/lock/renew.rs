@@ -9,13 +9,13 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::{Lost, look};
-use crate::aws::Aws;
+use crate::aws::Session;
 use crate::aws::wire::{self, Service};
 use crate::observe::lock::{Holder, renewals_name};
 
 /// Locks that are renewed.
 pub(super) struct Renewing {
-    pub(super) aws: Aws,
+    pub(super) session: Session,
     pub(super) me: Holder,
     /// By service: the parameter's name.
     pub(super) names: BTreeMap<String, String>,
@@ -31,8 +31,9 @@ pub(super) struct Renewing {
 pub(super) async fn renew(this: Renewing) {
     loop {
         tokio::time::sleep(this.every).await;
+        let aws = this.session.aws();
         for (service, name) in &this.names {
-            if let Ok(Some(lost)) = look(&this.aws, &this.me, service, name).await {
+            if let Ok(Some(lost)) = look(&aws, &this.me, service, name).await {
                 this.lost.send_replace(Some(lost));
                 return;
             }
@@ -44,7 +45,7 @@ pub(super) async fn renew(this: Renewing) {
                 "Type": "String", "Overwrite": true,
             });
             // The next one comes long before the lease is over.
-            let _ = wire::json(&this.aws.config, Service::Ssm, "PutParameter", &body).await;
+            let _ = wire::json(&aws.config, Service::Ssm, "PutParameter", &body).await;
         }
     }
 }

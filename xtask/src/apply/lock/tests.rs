@@ -33,11 +33,11 @@ fn services(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-async fn take_api(ui: &Ui, aws: &Aws, if_busy: IfBusy, seconds: u64) -> Result<Lock> {
+async fn take_api(ui: &Ui, session: &Session, if_busy: IfBusy, seconds: u64) -> Result<Lock> {
     let services = services(&["api"]);
     let deadline = Duration::from_secs(seconds);
     let wanted = Wanted { cluster: "app", services: &services, if_busy, deadline, what: "deploy" };
-    take(ui, aws, &wanted, timing()).await
+    take(ui, session, &wanted, timing()).await
 }
 
 /// A lock whose holder was killed.
@@ -54,11 +54,11 @@ fn dead(id: &str) -> String {
 #[tokio::test]
 async fn a_second_deploy_waits_for_the_first() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
-    let first = take_api(&Ui::silent(), &aws, IfBusy::Wait, 30).await.unwrap();
+    let session = stand_in.session().await;
+    let first = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
     let held = parameters.get(NAME).unwrap();
     let ui = Ui::silent();
-    let second = take_api(&ui, &aws, IfBusy::Wait, 30);
+    let second = take_api(&ui, &session, IfBusy::Wait, 30);
     tokio::pin!(second);
     // Longer than the lease: the first one is alive, and renews it.
     let early = tokio::time::timeout(Duration::from_millis(3500), &mut second).await;
@@ -78,11 +78,11 @@ async fn a_second_deploy_waits_for_the_first() {
 #[tokio::test]
 async fn however_many_come_at_once_one_has_it_at_a_time() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
+    let session = stand_in.session().await;
     let holding = Arc::new(AtomicUsize::new(0));
     let mut deploys = tokio::task::JoinSet::new();
     for number in 0..6 {
-        let (aws, holding) = (aws.clone(), Arc::clone(&holding));
+        let (session, holding) = (session.clone(), Arc::clone(&holding));
         deploys.spawn(async move {
             // In any order, and half of them with a second service.
             let names =
@@ -90,7 +90,7 @@ async fn however_many_come_at_once_one_has_it_at_a_time() {
             let deadline = Duration::from_secs(60);
             let (cluster, if_busy, what) = ("app", IfBusy::Wait, "deploy");
             let wanted = Wanted { cluster, services: &names, if_busy, deadline, what };
-            let lock = take(&Ui::silent(), &aws, &wanted, timing()).await.unwrap();
+            let lock = take(&Ui::silent(), &session, &wanted, timing()).await.unwrap();
             assert_eq!(holding.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
             tokio::time::sleep(Duration::from_millis(30)).await;
             holding.fetch_sub(1, Ordering::SeqCst);
@@ -107,12 +107,12 @@ async fn however_many_come_at_once_one_has_it_at_a_time() {
 #[tokio::test]
 async fn a_lock_that_nobody_renews_is_taken_over_after_its_lease() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
+    let session = stand_in.session().await;
     parameters.set(NAME, &dead("f00"));
     parameters.set(&renewals_name(NAME, "f00"), "3");
     let ui = Ui::silent();
     let start = Instant::now();
-    let lock = take_api(&ui, &aws, IfBusy::Wait, 30).await.unwrap();
+    let lock = take_api(&ui, &session, IfBusy::Wait, 30).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(1), "not before");
     let told = ui.heard().join("\n");
     assert!(told.contains("maria@desk, process 7 (deploy of app@sha256:1, since"), "{told}");
@@ -126,7 +126,7 @@ async fn a_lock_that_nobody_renews_is_taken_over_after_its_lease() {
 async fn what_is_no_lock_of_ours_is_a_lock_all_the_same() {
     let (stand_in, parameters) = ssm();
     parameters.set(NAME, "hands off");
-    let error = take_api(&Ui::silent(), &stand_in.aws().await, IfBusy::Abort, 30).await;
+    let error = take_api(&Ui::silent(), &stand_in.session().await, IfBusy::Abort, 30).await;
     let error = error.err().unwrap();
     assert!(error.to_string().contains("somebody (its text is \"hands off\""), "{error}");
     assert_eq!(parameters.get(NAME).as_deref(), Some("hands off"));
@@ -135,11 +135,11 @@ async fn what_is_no_lock_of_ours_is_a_lock_all_the_same() {
 #[tokio::test]
 async fn abort_and_the_deadline_end_it_and_say_who_holds_it() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
-    let held = take_api(&Ui::silent(), &aws, IfBusy::Wait, 30).await.unwrap();
+    let session = stand_in.session().await;
+    let held = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
     for (if_busy, exit) in [(IfBusy::Abort, Exit::Superseded), (IfBusy::Wait, Exit::DeadlinePassed)]
     {
-        let error = take_api(&Ui::silent(), &aws, if_busy, 0).await.err().unwrap();
+        let error = take_api(&Ui::silent(), &session, if_busy, 0).await.err().unwrap();
         assert_eq!(exit_of(&error), exit, "{error}");
         assert!(error.to_string().starts_with("api is being deployed by "), "{error}");
         assert!(hint_of(&error).is_some());
@@ -151,9 +151,9 @@ async fn abort_and_the_deadline_end_it_and_say_who_holds_it() {
 #[tokio::test]
 async fn who_is_superseded_notices_and_leaves_the_lock_alone() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
-    let first = take_api(&Ui::silent(), &aws, IfBusy::Wait, 30).await.unwrap();
-    let second = take_api(&Ui::silent(), &aws, IfBusy::Supersede, 30).await.unwrap();
+    let session = stand_in.session().await;
+    let first = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
+    let second = take_api(&Ui::silent(), &session, IfBusy::Supersede, 30).await.unwrap();
     let held = parameters.get(NAME);
     let lost = tokio::time::timeout(Duration::from_secs(20), first.lost()).await.unwrap();
     let failure = lost.failure();
@@ -170,8 +170,8 @@ async fn who_is_superseded_notices_and_leaves_the_lock_alone() {
 #[tokio::test]
 async fn a_lock_deleted_by_hand_is_taken_again_unless_somebody_was_faster() {
     let (stand_in, parameters) = ssm();
-    let aws = stand_in.aws().await;
-    let lock = take_api(&Ui::silent(), &aws, IfBusy::Wait, 30).await.unwrap();
+    let session = stand_in.session().await;
+    let lock = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
     let held = parameters.get(NAME);
     parameters.remove(NAME);
     lock.check("api").await.unwrap();
@@ -192,7 +192,7 @@ async fn a_lost_answer_does_not_lock_us_out() {
         }
         answer
     });
-    let lock = take_api(&Ui::silent(), &stand_in.aws().await, IfBusy::Abort, 30).await.unwrap();
+    let lock = take_api(&Ui::silent(), &stand_in.session().await, IfBusy::Abort, 30).await.unwrap();
     assert!(lock.release().await.unwrap().is_none());
     assert_eq!(parameters.names(), Vec::<String>::new());
 }
@@ -213,7 +213,7 @@ async fn a_missing_permission_is_named_and_what_was_taken_is_given_back() {
     let deadline = Duration::from_secs(30);
     let (cluster, if_busy, what) = ("app", IfBusy::Wait, "deploy");
     let wanted = Wanted { cluster, services: &names, if_busy, deadline, what };
-    let taken = take(&Ui::silent(), &stand_in.aws().await, &wanted, timing()).await;
+    let taken = take(&Ui::silent(), &stand_in.session().await, &wanted, timing()).await;
     let error = taken.err().unwrap();
     assert_eq!(exit_of(&error), Exit::Prerequisite);
     let hint = hint_of(&error).unwrap();
@@ -252,8 +252,8 @@ async fn nothing_is_updated_without_the_lock() {
             _ => (200, json!({ "service": service })),
         }
     });
-    let aws = stand_in.aws().await;
-    let lock = take_api(&Ui::silent(), &aws, IfBusy::Wait, 30).await.unwrap();
+    let session = stand_in.session().await;
+    let lock = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
     let update = Update {
         cluster: "app".into(),
         service: "api".into(),
@@ -263,7 +263,7 @@ async fn nothing_is_updated_without_the_lock() {
         force: false,
     };
     let guard = Guard { lock: Some(&lock), replaces: None };
-    let error = ecs::update(&Ui::silent(), &aws, &update, None, guard).await.unwrap_err();
+    let error = ecs::update(&Ui::silent(), &session.aws(), &update, None, guard).await.unwrap_err();
     assert_eq!(exit_of(&error), Exit::Superseded, "{error}");
     assert!(error.to_string().contains("taken over by maria@desk"), "{error}");
     assert!(stand_in.calls("UpdateService").is_empty());

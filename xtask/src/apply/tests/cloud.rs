@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::apply::{Context, Done, roll_out};
-use crate::aws::Aws;
 use crate::aws::stand_in::{ACCOUNT, Parameters, StandIn};
 use crate::config::{self, Config};
 use crate::plan::deploy::{ImageRef, Plan, Rollout, ServiceChange, TaskChange, rollout};
@@ -227,7 +226,7 @@ impl Deploy {
     /// Rolls these images out.
     pub async fn run(&mut self, images: &[(&str, &str)], put_back: bool) -> anyhow::Result<()> {
         let environment = self.config.environment().unwrap();
-        let aws: Aws = self.stand_in.aws().await;
+        let session = self.stand_in.session().await;
         let services: Vec<_> = images
             .iter()
             .map(|(service, image)| ServiceChange {
@@ -252,7 +251,7 @@ impl Deploy {
             health: None,
         });
         let context =
-            Context { ui: &self.ui, config: &self.config, aws: Some((&aws, environment)) };
+            Context { ui: &self.ui, config: &self.config, aws: Some((&session, environment)) };
         roll_out(&context, &Plan { steps }, &mut self.done, put_back).await
     }
 }

@@ -99,9 +99,66 @@ fn only_tasks_that_died_by_themselves_ask_for_their_log() {
     ] {
         let outcome = play(target(), look([ours()], [stopped.clone()]).times(1));
         let logs: Vec<&str> =
-            outcome.events.iter().filter_map(RolloutEvent::wants_log_of).collect();
+            outcome.events.iter().filter_map(|event| Some(event.wants_log_of()?.0)).collect();
         let expected: &[&str] = if died { &[&stopped.arn] } else { &[] };
         assert_eq!(logs, expected, "{stopped:?}");
+    }
+}
+
+#[test]
+fn of_several_containers_those_that_the_task_died_of_are_asked_for() {
+    use StopCode::{EssentialContainerExited as Exited, ServiceSchedulerInitiated as Scheduler};
+    let container = |name: &str, exit_code, reason: Option<&str>| Container {
+        name: name.to_owned(),
+        exit_code,
+        reason: reason.map(str::to_owned),
+        image_digest: None,
+        health: Health::NotJudged,
+    };
+    let asked_for = |code: StopCode, containers: [Container; 2]| {
+        let stopped = Task { containers: containers.into(), ..task("a") }.stopped(code, "failed");
+        let outcome = play(target(), look([ours()], [stopped]).times(1));
+        let events = outcome.events.iter();
+        let names: Vec<String> = events
+            .filter_map(|event| Some(event.wants_log_of()?.1))
+            .flatten()
+            .map(str::to_owned)
+            .collect();
+        names
+    };
+    let proxy = |code| container("proxy", Some(code), None);
+    for (what, code, containers, expected) in [
+        ("its code", Exited, [container("api", Some(1), None), proxy(0)], &["api"][..]),
+        (
+            "not the one stopped with it",
+            Exited,
+            [container("api", Some(0), None), proxy(137)],
+            &["api"],
+        ),
+        ("both", Exited, [container("api", Some(2), None), proxy(1)], &["api", "proxy"]),
+        (
+            "out of memory",
+            Exited,
+            [container("api", Some(137), Some("OutOfMemoryError: Container killed")), proxy(143)],
+            &["api"],
+        ),
+        (
+            "its health check",
+            Scheduler,
+            [
+                Container { health: Health::Unhealthy, ..container("api", Some(137), None) },
+                proxy(0),
+            ],
+            &["api"],
+        ),
+        (
+            "the load balancer's: any of them",
+            Scheduler,
+            [container("api", Some(143), None), proxy(0)],
+            &[],
+        ),
+    ] {
+        assert_eq!(asked_for(code, containers), expected, "{what}");
     }
 }
 
@@ -215,7 +272,9 @@ fn events_have_a_shape_for_machines() {
             "end": "failed",
             "code": "EssentialContainerExited",
             "reason": "Essential container in task exited",
-            "containers": [{"name": "api", "exit-code": 3, "reason": null}]
+            "containers": [
+                {"name": "api", "unhealthy": false, "exit-code": 3, "reason": null}
+            ]
         })
     );
     let verdict = serde_json::to_value(Verdict::Succeeded { running: 2 }).unwrap();

@@ -302,7 +302,7 @@ proptest! {
         later in prop::collection::vec(snapshot(), 1..5),
     ) {
         let outcome = play(target, snapshots);
-        let (mut state, ended) = deadline(outcome.state, 600_000);
+        let (mut state, ended) = deadline(outcome.state, 600_000, None);
         if let Some(verdict) = outcome.verdict {
             prop_assert_eq!(&verdict, &ended);
         } else {

@@ -131,7 +131,7 @@ fn losing_the_permission_in_between_leaves_it_to_the_list() {
 #[test]
 fn the_deadline_in_a_rollback_is_a_failure() {
     let story = look([ours(), old()], []).with(Status::RollbackInProgress).times(5);
-    match deadline(play(target(), story).state, 10_000).1 {
+    match deadline(play(target(), story).state, 10_000, None).1 {
         Verdict::Failed { rollback: RollbackOutcome::InProgress, .. } => {}
         other => panic!("{other:?}"),
     }

@@ -156,8 +156,13 @@ fn a_first_deployment_that_is_never_healthy_ends_at_the_deadline() {
     );
     let outcome = play(first(), look([ours().failing(4)], [unhealthy]).times(100));
     assert_eq!(outcome.verdict, None);
-    match deadline(outcome.state, 200_000).1 {
-        Verdict::DeadlinePassed { after: 200_000, progress, last_failure: Some(failure) } => {
+    match deadline(outcome.state, 200_000, None).1 {
+        Verdict::DeadlinePassed {
+            after: 200_000,
+            progress,
+            last_failure: Some(failure),
+            unseen: None,
+        } => {
             assert_eq!(progress.failed, 4);
             assert!(failure.contains("health checks"), "{failure}");
         }
@@ -170,7 +175,7 @@ fn without_a_circuit_breaker_nothing_fails_by_itself() {
     let crashing = |failed| look([ours().failing(failed), old()], [task("a").exited(1)]);
     let outcome = play(target(), (0..60).map(crashing));
     assert_eq!(outcome.verdict, None);
-    assert_eq!(deadline(outcome.state, 1).1.exit().code(), 9);
+    assert_eq!(deadline(outcome.state, 1, None).1.exit().code(), 9);
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn a_rollback_has_to_run_before_it_counts() {
         story([(1, look([ours(), old()], [])), (50, look([ours().active().failed(), back], []))]);
     let outcome = play(target(), story);
     assert_eq!(outcome.verdict, None);
-    assert_failed(Some(deadline(outcome.state, 9).1), RollbackOutcome::InProgress);
+    assert_failed(Some(deadline(outcome.state, 9, None).1), RollbackOutcome::InProgress);
 }
 
 #[test]
@@ -374,7 +379,7 @@ fn after_the_verdict_nothing_more_comes() {
     let later = look([ours().failed()], [task("a").exited(1)]);
     let (state, events, verdict) = step(outcome.state, &later);
     assert_eq!((events, verdict), (Vec::new(), None));
-    assert_eq!(deadline(state, 9).1, Verdict::Succeeded { running: 2 });
+    assert_eq!(deadline(state, 9, None).1, Verdict::Succeeded { running: 2 });
 }
 
 #[test]
@@ -406,7 +411,7 @@ fn all_verdicts(reason: fn() -> String, progress: Progress) -> [(Verdict, u8); 6
     [
         (Verdict::Succeeded { running: 1 }, 0),
         (superseded, 8),
-        (Verdict::DeadlinePassed { after: 1, progress, last_failure: None }, 9),
+        (Verdict::DeadlinePassed { after: 1, progress, last_failure: None, unseen: None }, 9),
         (Verdict::RolledBack { to: None, reason: reason() }, 6),
         (Verdict::Stopped { reason: reason() }, 7),
         (Verdict::Failed { reason: reason(), rollback: RollbackOutcome::NotStarted }, 7),
