@@ -175,7 +175,7 @@ async fn work_out(
     .into();
     let image = plan.image_parameter.as_deref().map(|name| (name, &plan.image));
     fields.extend(infra::parameters(stack.values()?, image));
-    wire::query(&aws.config, "CreateChangeSet", &fields)
+    wire::query(&aws.config, wire::Service::CloudFormation, "CreateChangeSet", &fields)
         .await
         .map_err(|error| refused("CreateChangeSet", plan, &error))?;
     let start = Instant::now();

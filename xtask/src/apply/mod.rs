@@ -262,6 +262,10 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             done.lock = Some(Arc::new(lock));
             Ok(None)
         }
+        Step::CheckSize { storage } => {
+            let size = done.built.as_ref().and_then(|built| built.image.size);
+            verify::size(context.ui, size, *storage).map(Some)
+        }
         Step::Settle { services, if_busy, deadline } => {
             let (aws, environment) = context.aws()?;
             let cluster = &environment.cluster;

@@ -9,10 +9,14 @@ use serde_json::Value;
 
 use crate::aws::{Aws, http};
 use crate::config::Environment;
+use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::observe::ecr;
 use crate::plan::deploy::HealthCheck;
+use crate::plan::fit::{SPACE_FIX, Space, space, space_text};
 use crate::rollout::{Task, task_id};
+use crate::ui::Ui;
+use crate::units::format_size;
 
 /// What the health URL said.
 #[derive(Clone, Debug, Serialize)]
@@ -78,6 +82,28 @@ pub async fn digests(
         .into());
     }
     Ok(format!("{checked} of {} tasks run {digest}", tasks.len()))
+}
+
+/// Compares an image's compressed size, in bytes, with the space that a task has, in GiB.
+///
+/// # Errors
+/// [`Exit::Prerequisite`]: it can not fit.
+pub fn size(ui: &Ui, compressed: Option<u64>, storage: u64) -> Result<String> {
+    let Some(bytes) = compressed else { return Ok("its size is not known".to_owned()) };
+    let text = space_text("the image", bytes, storage);
+    match space(bytes, storage) {
+        Space::Enough => Ok(format!("{} compressed", format_size(bytes))),
+        Space::Tight => {
+            ui.emit(&Event::Warning { text, hint: Some(SPACE_FIX.to_owned()) });
+            Ok("it may not fit".to_owned())
+        }
+        Space::TooSmall => Err(Failure::new(
+            Exit::Prerequisite,
+            format!("{text}; it was pushed, and no service was changed"),
+        )
+        .hint(SPACE_FIX)
+        .into()),
+    }
 }
 
 /// The digest itself, and those of an index's manifests.

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use roxmltree::{Document, Node};
 
-use super::wire::{self, CallError};
+use super::wire::{self, CallError, Service};
 use super::{Aws, explain};
 use crate::plan::infra::Change;
 
@@ -66,7 +66,7 @@ pub async fn call(
 ) -> Result<String, CallError> {
     let parameters: Vec<_> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    wire::query(&aws.config, operation, &parameters).await
+    wire::query(&aws.config, Service::CloudFormation, operation, &parameters).await
 }
 
 /// A stack by its name; `None` when it is not there.

@@ -18,6 +18,8 @@ use aws_smithy_types::timeout::TimeoutConfig;
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// Where it sends on to.
+    pub location: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -82,6 +84,7 @@ async fn send(
         .deserializer::<_, std::convert::Infallible>(|response: &HttpResponse| {
             Ok::<_, OrchestratorError<std::convert::Infallible>>(Answer {
                 status: response.status().as_u16(),
+                location: response.headers().get("location").map(str::to_owned),
                 body: String::from_utf8_lossy(response.body().bytes().unwrap_or_default()).into(),
             })
         })

@@ -2,6 +2,7 @@
 
 pub mod cfn;
 pub mod http;
+pub mod iam;
 pub mod logs;
 mod session;
 #[cfg(test)]
@@ -121,6 +122,14 @@ async fn clients(recipe: &Recipe) -> Aws {
         ecs: aws_sdk_ecs::Client::new(&config),
         http,
         config,
+    }
+}
+
+/// What raw calls to another region are made with; `None` stays where it is.
+pub fn in_region(config: &SdkConfig, region: Option<&str>) -> SdkConfig {
+    match region {
+        None => config.clone(),
+        Some(region) => config.to_builder().region(Region::new(region.to_owned())).build(),
     }
 }
 

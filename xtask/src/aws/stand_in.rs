@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Aws, Session, connect_cluster};
-use crate::config::Cluster;
+use crate::config::{Cluster, Environment};
 
 /// The account that it says it is.
 pub const ACCOUNT: &str = "123456789012";
@@ -58,6 +59,31 @@ impl StandIn {
             endpoint_url: Some(self.url.clone()),
             made_up_credentials: true,
             name: name.into(),
+        }
+    }
+
+    /// An environment that is reached here: the service `app` in the cluster `app`.
+    pub fn environment(&self) -> Environment {
+        Environment {
+            name: "test".into(),
+            account: ACCOUNT.into(),
+            region: "eu-central-1".into(),
+            profile: None,
+            endpoint_url: Some(self.url.clone()),
+            made_up_credentials: true,
+            repository: "app".into(),
+            registry: self.url.strip_prefix("http://").unwrap().to_owned(),
+            cluster: "app".into(),
+            services: vec!["app".into()],
+            container: "app".into(),
+            desired_count: 1,
+            deadline: Duration::from_secs(60),
+            lock: true,
+            health: None,
+            environment: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            infra: None,
+            emulator: None,
         }
     }
 

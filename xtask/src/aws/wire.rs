@@ -2,7 +2,7 @@
 //!
 //! Two needs meet here. A task definition has to go from ECS and back to ECS without losing
 //! a field that the SDK's types do not know. And the few calls to CloudFormation, CloudWatch
-//! Logs, Secrets Manager and SSM are not worth half a minute of compile time a crate. Credentials,
+//! Logs, Secrets Manager, SSM and IAM are not worth half a minute of compile time a crate. Credentials,
 //! signing, retries with back-off, time-outs and connections are the SDK's: only the bodies
 //! are ours.
 
@@ -27,8 +27,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
+use aws_types::SigningName;
 use aws_types::region::{Region, SigningRegion};
-use aws_types::{SigningName, region};
 use serde_json::Value;
 
 /// A service that is called with raw bodies.
@@ -44,6 +44,8 @@ pub enum Service {
     Ssm,
     /// AWS CloudFormation.
     CloudFormation,
+    /// AWS Identity and Access Management.
+    Iam,
 }
 
 impl Service {
@@ -55,6 +57,7 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::Ssm => "ssm",
             Self::CloudFormation => "cloudformation",
+            Self::Iam => "iam",
         }
     }
 
@@ -65,8 +68,29 @@ impl Service {
             Self::Logs => "Logs_20140328",
             Self::SecretsManager => "secretsmanager",
             Self::Ssm => "AmazonSSM",
-            Self::CloudFormation => "",
+            Self::CloudFormation | Self::Iam => "",
         }
+    }
+
+    /// The version of the Query protocol's operations.
+    fn version(self) -> &'static str {
+        match self {
+            Self::CloudFormation => "2010-05-15",
+            Self::Iam => "2010-05-08",
+            Self::Ecs | Self::Logs | Self::SecretsManager | Self::Ssm => "",
+        }
+    }
+
+    /// The region that a call is signed for. IAM has one a partition.
+    ///
+    /// Source: the AWS General Reference, "AWS Identity and Access Management endpoints".
+    fn signing_region(self, region: &Region) -> Region {
+        let of_iam = match region.as_ref() {
+            cn if cn.starts_with("cn-") => "cn-north-1",
+            gov if gov.starts_with("us-gov-") => "us-gov-west-1",
+            _ => "us-east-1",
+        };
+        if self == Self::Iam { Region::from_static(of_iam) } else { region.clone() }
     }
 }
 
@@ -121,16 +145,17 @@ pub async fn json(
         .map_err(|error| SdkError::construction_failure(format!("{operation}: {error}")))
 }
 
-/// Calls an operation of CloudFormation, which takes a form and answers with XML.
+/// Calls an operation of a service that takes a form and answers with XML.
 ///
 /// # Errors
 /// As [`json`].
 pub async fn query(
     config: &SdkConfig,
+    service: Service,
     operation: &'static str,
     parameters: &[(String, String)],
 ) -> Result<String, CallError> {
-    let mut body = format!("Action={operation}&Version=2010-05-15");
+    let mut body = format!("Action={operation}&Version={}", service.version());
     for (name, value) in parameters {
         body.push('&');
         body.push_str(&percent_encode(name));
@@ -138,7 +163,7 @@ pub async fn query(
         body.push_str(&percent_encode(value));
     }
     let request = Request { content_type: "application/x-www-form-urlencoded", target: None, body };
-    call(config, Service::CloudFormation, operation, request, xml_error).await
+    call(config, service, operation, request, xml_error).await
 }
 
 #[derive(Clone)]
@@ -172,7 +197,7 @@ async fn call(
     let mut layer = Layer::new("signing");
     layer.store_put(AuthSchemeOptionResolverParams::new(()));
     layer.store_put(SigV4OperationSigningConfig {
-        region: Some(SigningRegion::from(region)),
+        region: Some(SigningRegion::from(service.signing_region(&region))),
         name: Some(SigningName::from_static(service.name())),
         ..Default::default()
     });
@@ -224,14 +249,21 @@ async fn call(
 
 /// The service's endpoint: the configured one, or that of the region.
 ///
-/// Source: the AWS General Reference, "Service endpoints"; China's regions have a suffix.
-fn endpoint(config: &SdkConfig, service: Service, region: &region::Region) -> String {
+/// Source: the AWS General Reference, "Service endpoints"; China's regions have a suffix, and
+/// IAM has one endpoint a partition.
+fn endpoint(config: &SdkConfig, service: Service, region: &Region) -> String {
     if let Some(url) = config.endpoint_url() {
         return url.to_owned();
     }
-    let suffix =
-        if region.as_ref().starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://{}.{}.{suffix}", service.name(), Region::as_ref(region))
+    let (name, region) = (service.name(), region.as_ref());
+    let china = region.starts_with("cn-");
+    let suffix = if china { "amazonaws.com.cn" } else { "amazonaws.com" };
+    match service {
+        Service::Iam if china => format!("https://iam.cn-north-1.{suffix}"),
+        Service::Iam if region.starts_with("us-gov-") => format!("https://iam.us-gov.{suffix}"),
+        Service::Iam => format!("https://iam.{suffix}"),
+        _ => format!("https://{name}.{region}.{suffix}"),
+    }
 }
 
 fn json_error(text: &str) -> ErrorMetadata {
@@ -293,6 +325,25 @@ mod tests {
         assert_eq!((meta.code(), meta.message()), (Some("ValidationError"), Some("a < b")));
         assert_eq!(json_error("<html>").code(), None);
         assert_eq!(xml_error("not xml").code(), None);
+    }
+
+    #[test]
+    fn iam_has_one_endpoint_and_one_region_a_partition() {
+        let of = |service: Service, region: &'static str| {
+            let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+            let region = Region::from_static(region);
+            (endpoint(&config, service, &region), service.signing_region(&region).to_string())
+        };
+        for (region, url, signed) in [
+            ("eu-central-1", "https://iam.amazonaws.com", "us-east-1"),
+            ("cn-northwest-1", "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("us-gov-east-1", "https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
+        ] {
+            assert_eq!(of(Service::Iam, region), (url.to_owned(), signed.to_owned()));
+        }
+        let (url, signed) = of(Service::Ssm, "eu-central-1");
+        assert_eq!(url, "https://ssm.eu-central-1.amazonaws.com");
+        assert_eq!(signed, "eu-central-1");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::observe::preflight::{ImageSource, for_deploy, well};
 use crate::plan::build::Output;
-use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, TaskChange};
+use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, Step, TaskChange};
 use crate::report::DeployReport;
 use crate::ui::Ui;
 
@@ -44,6 +44,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
                 metadata_file: &metadata_file,
             };
             steps = prepare::steps(config, build, &wanted);
+            steps.extend(facts.storage.map(|storage| Step::CheckSize { storage }));
             ImageRef::Pushed(environment.image())
         }
     };

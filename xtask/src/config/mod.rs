@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
-pub use resolve::is_http;
+pub use resolve::{is_http, is_on_this_machine};
 
 pub use builder::Builder;
 pub use file::{Cache, Companion, Driver, Emulator, Example, Image, Infra};

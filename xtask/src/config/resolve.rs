@@ -286,7 +286,7 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
     if raw.desired_count > 5_000 {
         return Err(place.wrong(&key("desired-count"), "ECS runs at most 5000", "write fewer"));
     }
-    if raw.made_up_credentials && !raw.endpoint_url.as_deref().is_some_and(on_this_machine) {
+    if raw.made_up_credentials && !raw.endpoint_url.as_deref().is_some_and(is_on_this_machine) {
         return Err(place.wrong(
             &key("made-up-credentials"),
             "they are only for an endpoint on this machine",
@@ -408,7 +408,8 @@ pub fn is_http(url: &str) -> bool {
     })
 }
 
-fn on_this_machine(url: &str) -> bool {
+/// Whether a URL, or a host with or without its port, is this machine.
+pub fn is_on_this_machine(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {

@@ -35,6 +35,34 @@ where
     }
 }
 
+/// Awaits all of these, [`AT_ONCE`] at a time, and gives their results in the order of the calls.
+/// For what tells of its own errors.
+pub async fn all_beside<T, F>(calls: impl IntoIterator<Item = F>) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let numbered = calls.into_iter().enumerate();
+    let mut calls = numbered.map(|(index, call)| async move { (index, call.await) });
+    let mut running = JoinSet::new();
+    let mut results = Vec::new();
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(call) = calls.next()
+        {
+            running.spawn(call);
+        }
+        match running.join_next().await {
+            Some(Ok(result)) => results.push(result),
+            // Nobody cancels them: it is a bug, and goes on as one.
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => break,
+        }
+    }
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -72,5 +100,14 @@ mod tests {
             Ok(n)
         });
         assert_eq!(run(beside(calls)).unwrap_err().to_string(), "seven");
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_calls() {
+        let calls = (0..40_u64).map(|n| async move {
+            tokio::time::sleep(std::time::Duration::from_millis(40 - n)).await;
+            n
+        });
+        assert_eq!(run(all_beside(calls)), (0..40).collect::<Vec<_>>());
     }
 }

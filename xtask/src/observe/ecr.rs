@@ -96,17 +96,11 @@ pub async fn image(
     environment: &Environment,
     reference: &str,
 ) -> Result<Option<ImageFacts>> {
-    let id = ImageIdentifier::builder();
-    let id = if reference.starts_with("sha256:") {
-        id.image_digest(reference)
-    } else {
-        id.image_tag(reference)
-    };
     let answer = aws
         .ecr
         .batch_get_image()
         .repository_name(&environment.repository)
-        .image_ids(id.build())
+        .image_ids(id(reference))
         .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()))
         .send()
         .await
@@ -117,6 +111,37 @@ pub async fn image(
             manifest: image.image_manifest().unwrap_or_default().to_owned(),
         })
     }))
+}
+
+/// The compressed size of an image, in bytes; `None` when it is not there. Of an index, that of
+/// its largest image.
+///
+/// Source: Amazon ECR API reference, `ImageDetail`.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn size(aws: &Aws, repository: &str, reference: &str) -> Result<Option<u64>> {
+    let request = aws.ecr.describe_images().repository_name(repository).image_ids(id(reference));
+    match request.send().await {
+        Ok(answer) => {
+            let found = answer.image_details().first();
+            let bytes = found.and_then(|image| image.image_size_in_bytes());
+            Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
+        }
+        Err(error)
+            if error.as_service_error().is_some_and(|e| e.is_image_not_found_exception()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(explain("ecr:DescribeImages", &error)),
+    }
+}
+
+/// An image by its digest or tag.
+fn id(reference: &str) -> ImageIdentifier {
+    let id = ImageIdentifier::builder();
+    let by_digest = reference.starts_with("sha256:");
+    if by_digest { id.image_digest(reference) } else { id.image_tag(reference) }.build()
 }
 
 /// What `BatchGetImage` may answer with. Without this ECR converts to Docker's schema 2.

@@ -10,6 +10,7 @@ pub mod git;
 pub mod history;
 pub mod lock;
 pub mod logs;
+pub mod platforms;
 pub mod preflight;
 pub mod repository;
 pub mod revisions;

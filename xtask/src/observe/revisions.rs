@@ -59,7 +59,7 @@ pub async fn target(
 }
 
 /// The digest or tag of an image, when it is of this repository, whatever the registry's host.
-fn reference_in<'a>(image: &'a str, repository: &str) -> Option<&'a str> {
+pub fn reference_in<'a>(image: &'a str, repository: &str) -> Option<&'a str> {
     let (_, path) = image.split_once('/')?;
     let rest = path.strip_prefix(repository)?;
     rest.strip_prefix('@').or_else(|| rest.strip_prefix(':'))

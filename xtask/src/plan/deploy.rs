@@ -75,6 +75,11 @@ pub enum Step {
         /// How long to wait for them.
         deadline: Duration,
     },
+    /// Compare the size of what was built with the space that a task has.
+    CheckSize {
+        /// The space, in GiB.
+        storage: u64,
+    },
     /// See that no other deployment of the services is under way.
     Settle {
         /// The services.
@@ -159,6 +164,9 @@ impl fmt::Display for Step {
                 let then = then(*if_busy, *deadline);
                 let services = services.join(", ");
                 write!(f, "take the deploy lock of {services}; if somebody else holds it, {then}")
+            }
+            Self::CheckSize { storage } => {
+                write!(f, "check that the image fits into the {storage} GiB that a task has")
             }
             Self::Settle { services, if_busy, deadline } => {
                 let then = then(*if_busy, *deadline);

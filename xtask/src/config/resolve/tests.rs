@@ -62,7 +62,7 @@ fn secrets_are_refused_where_they_would_be_seen() {
 #[test]
 fn made_up_credentials_never_leave_this_machine() {
     for url in ["http://127.0.0.1:4566", "http://localhost", "http://[::1]:1/x"] {
-        assert!(on_this_machine(url), "{url}");
+        assert!(is_on_this_machine(url), "{url}");
     }
     for url in [
         "https://ecs.eu-central-1.amazonaws.com",
@@ -70,7 +70,7 @@ fn made_up_credentials_never_leave_this_machine() {
         "http://localhost.evil.example",
         "http://127.0.0.1.evil.example",
     ] {
-        assert!(!on_this_machine(url), "{url}");
+        assert!(!is_on_this_machine(url), "{url}");
     }
     assert!(refused("made-up-credentials = true").contains("only for an endpoint"));
 }

@@ -1,13 +1,24 @@
 //! What a deploy needs: everything.
 
+use anyhow::Result;
+
 use super::build::{BuildFacts, for_build};
 use super::check::Check;
+use super::fit::{self, Size};
 use super::lock::for_lock;
 use super::registry::{AwsFacts, for_push, for_registry};
 use super::rollout::{RolloutFacts, for_rollout};
+use super::start;
 use crate::aws::Aws;
 use crate::config::{Config, Environment};
-use crate::observe::ecr::{ImageFacts, existing_image};
+use crate::exit::{Exit, Failure};
+use crate::observe::ecr::{self, ImageFacts, existing_image};
+use crate::observe::ecs::ServiceFacts;
+use crate::observe::platforms::platforms;
+use crate::plan::fit::platform;
+use crate::plan::needs::Needs;
+use crate::plan::taskdef::{Change, next};
+use crate::registry::manifest::Platform;
 
 /// What a deploy depends on.
 #[derive(Clone, Debug)]
@@ -18,6 +29,8 @@ pub struct DeployFacts {
     pub registry: AwsFacts,
     /// What it is rolled out on.
     pub rollout: RolloutFacts,
+    /// The space that a task has, in GiB; the least, and only Fargate's is known.
+    pub storage: Option<u64>,
 }
 
 /// Where the image comes from.
@@ -37,33 +50,112 @@ pub async fn for_deploy(
     environment: &Environment,
     image: Option<&str>,
 ) -> (Vec<Check>, Option<DeployFacts>) {
-    let pushed = async {
-        match image {
-            None => {
-                let ((mut checks, build), (more, registry)) =
-                    tokio::join!(for_build(config), for_push(aws, config, environment));
-                checks.extend(more);
-                (checks, build.map(ImageSource::Build), registry)
+    let (pushed, rollout, lock) = tokio::join!(
+        async {
+            match image {
+                None => to_build(aws, config, environment).await,
+                Some(reference) => was_pushed(aws, environment, reference).await,
             }
-            Some(reference) => {
-                let (found, (mut checks, registry)) = tokio::join!(
-                    existing_image(aws, environment, reference),
-                    for_registry(aws, environment)
-                );
-                let (check, image) = Check::of("image", found, |image| image.digest.clone());
-                checks.push(check);
-                (checks, image.map(ImageSource::Pushed), registry)
-            }
-        }
-    };
-    let ((mut checks, image, registry), (more, rollout), lock) =
-        tokio::join!(pushed, for_rollout(aws, environment), for_lock(aws, environment));
+        },
+        on_services(aws, environment),
+        for_lock(aws, environment)
+    );
+    let Pushed { mut checks, image, registry, platforms, size } = pushed;
+    let OnServices { checks: more, rollout, needs, running } = rollout;
     checks.extend(more.into_iter().chain([lock]));
+    if let Some(platforms) = platforms.filter(|_| !needs.is_empty()) {
+        checks.extend(fit::architecture(&needs, &platforms));
+    }
+    checks.extend(size.or(running).and_then(|size| fit::storage(&needs, size)));
     let facts = match (image, registry, rollout) {
         (Some(image), Some(registry), Some(rollout)) => {
-            Some(DeployFacts { image, registry, rollout })
+            let storage = needs.iter().filter_map(|needs| needs.storage).min();
+            Some(DeployFacts { image, registry, rollout, storage })
         }
         _ => None,
     };
     (checks, facts)
+}
+
+/// Where the image comes from and where it lies, as far as that is well.
+struct Pushed {
+    checks: Vec<Check>,
+    image: Option<ImageSource>,
+    registry: Option<AwsFacts>,
+    /// What it is for; `None` without an image.
+    platforms: Option<Result<Vec<Platform>>>,
+    /// Of an image that is there already.
+    size: Option<Size>,
+}
+
+async fn to_build(aws: &Aws, config: &Config, environment: &Environment) -> Pushed {
+    let ((mut checks, build), (more, registry)) =
+        tokio::join!(for_build(config), for_push(aws, config, environment));
+    checks.extend(more);
+    let platforms = config.image.platforms.iter().map(|text| platform(text)).collect();
+    let image = build.map(ImageSource::Build);
+    Pushed { checks, image, registry, platforms: Some(Ok(platforms)), size: None }
+}
+
+async fn was_pushed(aws: &Aws, environment: &Environment, reference: &str) -> Pushed {
+    let found = async {
+        let found = existing_image(aws, environment, reference).await;
+        let (check, image) = Check::of("image", found, |image| image.digest.clone());
+        let platforms = match &image {
+            Some(image) => Some(platforms(aws, environment, image).await),
+            None => None,
+        };
+        (check, image, platforms)
+    };
+    let ((check, image, platforms), size, (mut checks, registry)) = tokio::join!(
+        found,
+        ecr::size(aws, &environment.repository, reference),
+        for_registry(aws, environment)
+    );
+    checks.push(check);
+    let image = image.map(ImageSource::Pushed);
+    // A size that can not be had is no reason to stop.
+    let size = size.ok().flatten().map(Size::Pushed);
+    Pushed { checks, image, registry, platforms, size }
+}
+
+/// What it is rolled out on.
+struct OnServices {
+    checks: Vec<Check>,
+    rollout: Option<RolloutFacts>,
+    /// What the next revisions need.
+    needs: Vec<Needs>,
+    /// What runs now.
+    running: Option<Size>,
+}
+
+async fn on_services(aws: &Aws, environment: &Environment) -> OnServices {
+    let (mut checks, rollout) = for_rollout(aws, environment).await;
+    let services = rollout.as_ref().map(|rollout| rollout.services.as_slice()).unwrap_or_default();
+    let mut needs = Vec::new();
+    for service in services {
+        match needed(service, environment) {
+            Ok(found) => needs.push(found),
+            Err(error) => checks.push(Check::wrong("task definition", error)),
+        }
+    }
+    let (more, running) = tokio::join!(
+        start::checks(aws, environment, &needs),
+        fit::running(aws, environment, services)
+    );
+    checks.extend(more);
+    OnServices { checks, rollout, needs, running }
+}
+
+/// What the next revision of a service needs: as the running one, with what is declared.
+fn needed(service: &ServiceFacts, environment: &Environment) -> Result<Needs> {
+    let change = Change {
+        container: environment.container.clone(),
+        image: service.image(&environment.container).unwrap_or_default().to_owned(),
+        environment: environment.environment.clone(),
+        secrets: environment.secrets.clone(),
+    };
+    let next = next(&service.described, &change)
+        .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
+    Ok(Needs::of(service.revision(), &next))
 }

@@ -5,10 +5,17 @@
 mod build;
 mod check;
 mod deploy;
+mod fit;
 mod lock;
+mod logs;
 mod registry;
+mod roles;
 mod rollout;
+mod secrets;
+mod start;
 mod tags;
+#[cfg(test)]
+mod tests;
 
 pub use build::{BuildFacts, for_build};
 pub use check::{Check, Found, well};
