@@ -14,20 +14,25 @@ use crate::ui::{Ui, table};
 
 /// What `builder ls` reports.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct List {
+pub(super) struct List {
     /// The name of the builder that xtask.toml asks for.
     configured: String,
+    /// Every builder that buildx knows.
     builders: Vec<Inspected>,
 }
 
 /// What `builder inspect` reports, and `create` and `rm` when they are done.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-struct Report {
+pub(super) struct Report {
+    /// The name of the builder that xtask.toml asks for.
     name: String,
     /// The driver that xtask.toml asks for.
     driver: &'static str,
+    /// Whether it is there.
     exists: bool,
     /// Whether it can write a registry cache.
     exports_cache: bool,

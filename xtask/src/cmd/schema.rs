@@ -9,7 +9,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use super::{build, doctor, du, infra, prune, status};
+use super::{build, builder, doctor, du, infra, prune, status};
 use crate::apply::run::Ran;
 use crate::cli::Cli;
 use crate::local;
@@ -40,6 +40,10 @@ fn documents() -> BTreeMap<&'static str, Vec<Document>> {
         ("du", vec![of::<du::Report>]),
         ("prune", vec![of::<prune::report::Report>, of::<prune::report::Planned<'_>>]),
         ("doctor", vec![of::<doctor::Report<'_>>]),
+        ("builder-ls", vec![of::<builder::List>]),
+        ("builder-inspect", vec![of::<builder::Report>]),
+        ("builder-create", vec![of::<builder::Report>, of::<DryRun>]),
+        ("builder-rm", vec![of::<builder::Report>, of::<DryRun>]),
         ("infra-diff", vec![of::<infra::Planned<'_>>]),
         ("infra-deploy", vec![of::<infra::Deployed<'_>>, of::<infra::Planned<'_>>]),
         ("infra-outputs", vec![of::<infra::Outputs<'_>>]),

@@ -11,6 +11,7 @@ use crate::config::{Builder, Driver, builder::Node};
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Difference {
     /// In what.

@@ -16,6 +16,7 @@ use crate::plan::version::Version;
 
 /// A builder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Inspected {
     /// Its name.
@@ -32,6 +33,7 @@ pub struct Inspected {
 
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct InspectedNode {
     /// Its name.
