@@ -32,7 +32,10 @@ use clap::Parser as _;
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error).code().into(),
+    };
     let ui = ui::Ui::new(&cli.global);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

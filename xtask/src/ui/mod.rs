@@ -8,6 +8,7 @@ pub mod document;
 mod github;
 mod style;
 mod table;
+mod usage;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,7 @@ use document::{DryRun, ErrorReport};
 use style::Style;
 pub use style::{human_bytes, human_seconds};
 pub use table::table;
+pub use usage::usage;
 
 /// The front of the tool.
 pub struct Ui {

@@ -89,6 +89,20 @@ fn a_failure_is_json_where_json_was_asked_for() {
     let json = run.json();
     assert_eq!(json["exit-code"], 2);
     assert_eq!(json["hint"], "it has: test");
+    let broken = Project::new("[image]\n");
+    let json = broken.run(&["build", "--format", "json"]).code(2).says("missing field").json();
+    assert!(json["error"].as_str().unwrap().contains("xtask.toml:1:1"), "{json}");
+}
+
+#[test]
+fn a_wrong_command_line_is_json_where_it_asks_for_that() {
+    let project = Project::new(MINIMAL);
+    let run = project.run(&["build", "--format", "json", "--lod"]).code(2).says("'--lod'");
+    let json = run.json();
+    assert_eq!(json["error"], "unexpected argument '--lod' found");
+    assert!(json["hint"].as_str().unwrap().contains("'--load'"), "{json}");
+    assert_eq!(project.run(&["build", "--lod"]).code(2).stdout(), "");
+    assert_eq!(project.run(&["build", "--help", "--format", "json"]).code(0).stderr(), "");
 }
 
 #[test]
