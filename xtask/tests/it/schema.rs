@@ -25,7 +25,7 @@ pub fn command_of(args: &[&str]) -> String {
     let mut words = args.iter().copied().filter(|arg| !arg.starts_with('-'));
     let first = words.next().unwrap_or_default();
     match (first, words.next()) {
-        ("infra" | "local", Some(second)) => format!("{first}-{second}"),
+        ("builder" | "infra" | "local", Some(second)) => format!("{first}-{second}"),
         _ => first.to_owned(),
     }
 }
