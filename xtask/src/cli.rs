@@ -110,9 +110,12 @@ pub struct HowToBuild {
     /// Build every step again
     #[arg(long)]
     pub no_cache: bool,
-    /// Look for a newer base image
+    /// Build with the newest base images
     #[arg(long)]
     pub pull: bool,
+    /// Look for newer base images, and build only if there are
+    #[arg(long)]
+    pub refresh: bool,
     /// How the build's progress is shown
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub progress: Progress,
@@ -148,6 +151,9 @@ pub struct BuildArgs {
     /// A further tag; may be repeated
     #[arg(long = "tag", short = 't', value_name = "TAG")]
     pub tags: Vec<String>,
+    /// Push a build also when the repository has an image of the same inputs
+    #[arg(long, requires = "push")]
+    pub force: bool,
     /// How to build
     #[command(flatten)]
     pub how: HowToBuild,
@@ -177,7 +183,7 @@ pub struct RunArgs {
 #[derive(Args, Debug)]
 pub struct DeployArgs {
     /// Deploy what was already pushed, by its digest or tag, and build nothing
-    #[arg(long, value_name = "DIGEST|TAG", conflicts_with_all = ["no_cache", "pull"])]
+    #[arg(long, value_name = "DIGEST|TAG", conflicts_with_all = ["no_cache", "pull", "refresh"])]
     pub image: Option<String>,
     /// Roll out also when nothing changed
     #[arg(long)]

@@ -10,6 +10,7 @@ mod cmd;
 mod config;
 mod event;
 mod exit;
+mod fingerprint;
 mod history;
 mod interrupt;
 mod lines;

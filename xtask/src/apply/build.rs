@@ -12,9 +12,11 @@ use serde_json::Value;
 use super::Context;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
+use crate::fingerprint::{Bases, provenance};
 use crate::history::{self, Medians, Record, Verdict};
 use crate::interrupt::remember;
-use crate::observe::{ecr, history::history};
+use crate::observe::ecr::{self, ImageFacts};
+use crate::observe::history::history;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, Input, captured};
@@ -52,6 +54,10 @@ pub struct Image {
     pub size: Option<u64>,
     /// `repository@digest`, when it was pushed.
     pub pushed: Option<String>,
+    /// As it is in ECR, when it was pushed there and can be read.
+    pub in_ecr: Option<ImageFacts>,
+    /// The images that it was built from; `None` when that is not known, or not all.
+    pub bases: Option<Bases>,
 }
 
 impl Built {
@@ -125,8 +131,14 @@ async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Re
     if let Some(pushed) = &pushed {
         remember("image", format!("{pushed} was pushed"));
     }
-    let size = size(context, build, &digest).await;
-    Ok(Image { digest, size, pushed })
+    let in_ecr = match (build.output, context.aws) {
+        (Output::Push, Some((session, environment))) => {
+            ecr::image(&session.aws(), environment, &digest).await.ok().flatten()
+        }
+        _ => None,
+    };
+    let size = size(build, in_ecr.as_ref()).await;
+    Ok(Image { digest, size, pushed, in_ecr, bases: provenance::bases(&metadata) })
 }
 
 fn now() -> Timestamp {
@@ -255,22 +267,17 @@ fn untagged(name: &str) -> &str {
 }
 
 /// How large the image is; `None` when that can not be told, which is no reason to fail.
-async fn size(context: &Context<'_>, build: &Build, digest: &str) -> Option<u64> {
-    match (build.output, context.aws) {
-        (Output::Push, Some((session, environment))) => {
-            let image = ecr::image(&session.aws(), environment, digest).await.ok()??;
-            layers_size(&image.manifest)
-        }
-        _ => {
-            let name = build.names.first()?;
-            let argv = Argv::docker(["image", "inspect", "--format", "{{.Size}}", name]);
-            captured(argv, Env::default()).await.ok()?.stdout.trim().parse().ok()
-        }
+async fn size(build: &Build, in_ecr: Option<&ImageFacts>) -> Option<u64> {
+    if build.output == Output::Push {
+        return layers_size(&in_ecr?.manifest);
     }
+    let name = build.names.first()?;
+    let argv = Argv::docker(["image", "inspect", "--format", "{{.Size}}", name]);
+    captured(argv, Env::default()).await.ok()?.stdout.trim().parse().ok()
 }
 
 /// The sum of a manifest's layers; `None` for an index, whose layers are elsewhere.
-fn layers_size(manifest: &str) -> Option<u64> {
+pub fn layers_size(manifest: &str) -> Option<u64> {
     let manifest: Value = serde_json::from_str(manifest).ok()?;
     let layers = manifest["layers"].as_array()?.iter();
     Some(layers.filter_map(|layer| layer["size"].as_u64()).sum())

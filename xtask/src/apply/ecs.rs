@@ -18,6 +18,7 @@ use crate::observe::ecs::{
 use crate::observe::revisions::PREVIOUS_TAG;
 use crate::plan::deploy::{TaskChange, Update};
 use crate::plan::diff::{Difference, diff, is_unchanged};
+use crate::plan::reuse::Leave;
 use crate::plan::taskdef;
 use crate::rollout::Target;
 use crate::ui::Ui;
@@ -43,6 +44,19 @@ pub struct Updated {
 }
 
 impl Updated {
+    /// Of a service that runs what was asked for.
+    pub fn left(leave: &Leave) -> Self {
+        Self {
+            service: leave.service.clone(),
+            image: Some(leave.image.clone()),
+            previous: leave.task_definition.clone(),
+            previous_served: true,
+            task_definition: leave.task_definition.clone(),
+            differences: Vec::new(),
+            target: None,
+        }
+    }
+
     /// For the step's last line.
     pub fn summary(&self) -> String {
         let now = revision(&self.task_definition);
@@ -171,9 +185,7 @@ impl Change {
 
     /// Whether nothing has to be done: the service is on what is asked for, and all its tasks run.
     fn is_idle(&self, force: bool) -> bool {
-        let facts = &self.facts;
-        let serves = facts.settled && facts.running >= facts.desired && facts.desired > 0;
-        self.same && serves && !force
+        self.same && self.facts.serves() && !force
     }
 
     fn unchanged(self, update: &Update) -> Updated {

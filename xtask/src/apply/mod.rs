@@ -9,6 +9,7 @@ pub mod login;
 pub mod prune;
 pub mod recover;
 pub mod run;
+pub mod tag;
 pub mod verify;
 pub mod watch;
 
@@ -265,6 +266,19 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
         Step::CheckSize { storage } => {
             let size = done.built.as_ref().and_then(|built| built.image.size);
             verify::size(context.ui, size, *storage).map(Some)
+        }
+        Step::Tag(tag) => {
+            let (aws, environment) = context.aws()?;
+            tag::tag(&aws, environment, tag).await
+        }
+        Step::Mark(mark) => {
+            let built = done.built.as_ref().context("a plan marks an image before it builds it")?;
+            Ok(Some(tag::mark(context, mark, built).await))
+        }
+        Step::Leave(leave) => {
+            done.image = Some(leave.image.clone());
+            done.updated.insert(leave.service.clone(), Updated::left(leave));
+            Ok(None)
         }
         Step::Settle { services, if_busy, deadline } => {
             let (aws, environment) = context.aws()?;

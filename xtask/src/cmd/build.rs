@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::prepare::{self, Wanted};
+use super::prepare::{self, There, Wanted};
+use crate::apply::build::layers_size;
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::BuildArgs;
@@ -14,8 +15,9 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::history::Medians;
 use crate::observe::preflight::{for_build, for_push, for_registry, well};
+use crate::observe::{ecr, inputs};
 use crate::plan::build::Output;
-use crate::plan::deploy::Plan;
+use crate::plan::deploy::{Plan, Step};
 use crate::progress::{BuildReport, timeline, waterfall};
 use crate::ui::{Ui, human_bytes, human_seconds};
 
@@ -32,12 +34,14 @@ pub(super) struct Report<'a> {
     size: Option<u64>,
     /// Whether it is in the registry, or else in the local image store.
     pushed: bool,
-    /// How long it all took.
-    seconds: f64,
+    /// Whether it was built, or else was in the registry already, made from the same inputs.
+    built: bool,
+    /// How long the build took; `null` when nothing was built.
+    seconds: Option<f64>,
     /// What earlier builds of the same took, where there were any.
     earlier: Option<&'a Medians>,
-    /// The build, step by step.
-    build: &'a BuildReport,
+    /// The build, step by step, when something was built.
+    build: Option<&'a BuildReport>,
 }
 
 /// Builds the image.
@@ -52,6 +56,8 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         Some(environment) => Some((Session::connect(environment).await, environment)),
         None => None,
     };
+    let target = args.target.as_deref();
+    let wanted = args.push.then_some(inputs::Wanted { target, refresh: args.how.refresh });
     let registry = async {
         match &connected {
             Some((session, environment)) if args.push => {
@@ -62,7 +68,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
             None => None,
         }
     };
-    let ((mut checks, facts), registry) = tokio::join!(for_build(config), registry);
+    let ((mut checks, facts), registry) = tokio::join!(for_build(config, wanted), registry);
     let (registry_checks, registry) = registry.unwrap_or_default();
     if args.push {
         checks.extend(registry_checks);
@@ -79,12 +85,18 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     let wanted = Wanted {
         output,
         registry: connected.as_ref().map(|(_, environment)| *environment).zip(registry.as_ref()),
-        target: args.target.as_deref(),
+        target,
         tags: &args.tags,
         how: &args.how,
+        // A timeline is that of a build.
+        force: args.force || args.timeline.is_some(),
         metadata_file: &metadata_file,
     };
-    let plan = Plan { steps: prepare::steps(config, &facts, &wanted) };
+    let aws = connected.as_ref().map(|(session, _)| session.aws());
+    let found = prepare::look(ui, aws.as_ref(), &facts, &wanted).await;
+    let mut prepared = prepare::prepare(config, &facts, &found, &wanted);
+    prepared.steps.extend(prepared.mark.map(|mark| Step::Mark(Box::new(mark))));
+    let plan = Plan { steps: prepared.steps };
     if args.dry.dry_run {
         return ui.dry_run(&plan);
     }
@@ -93,17 +105,22 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         config,
         aws: connected.as_ref().map(|(session, environment)| (session, *environment)),
     };
+    prepare::keep(&context, &facts);
     let mut done = Done::default();
     apply::apply(&context, &plan, &mut done).await?;
+    if let Some(there) = prepared.there {
+        return show_there(&context, &there).await;
+    }
     let built = done.built.context("a plan that builds ended without a build")?;
     let report = Report {
         image: &built.names,
         digest: &built.image.digest,
         size: built.image.size,
         pushed: built.image.pushed.is_some(),
-        seconds: built.seconds,
+        built: true,
+        seconds: Some(built.seconds),
         earlier: built.earlier.as_ref(),
-        build: &built.report,
+        build: Some(&built.report),
     };
     ui.result(&report, || {
         let size = built.image.size.map_or("unknown".to_owned(), human_bytes);
@@ -123,6 +140,35 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     if let Some(path) = &args.timeline {
         write_timeline(path, &built.report, &built.names[0])?;
     }
+    Ok(Exit::Success)
+}
+
+/// Reports an image that was there already.
+async fn show_there(context: &Context<'_>, there: &There) -> Result<Exit> {
+    let There { names, digest } = there;
+    let size = match context.aws {
+        Some((session, environment)) => ecr::image(&session.aws(), environment, digest).await?,
+        None => None,
+    };
+    let size = size.and_then(|image| layers_size(&image.manifest));
+    let ui = context.ui;
+    let report = Report {
+        image: names,
+        digest,
+        size,
+        pushed: true,
+        built: false,
+        seconds: None,
+        earlier: None,
+        build: None,
+    };
+    ui.result(&report, || {
+        let names = names.join("\n        ");
+        let size = size.map_or("unknown".to_owned(), human_bytes);
+        format!("unchanged: nothing was built, the inputs are those of\nimage   {names}\ndigest  {digest}\nsize    {size}")
+    })?;
+    let name = names.first().map_or("", String::as_str);
+    ui.github(&[("image", name), ("digest", digest)], "")?;
     Ok(Exit::Success)
 }
 

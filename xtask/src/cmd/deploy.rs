@@ -6,11 +6,14 @@ use super::prepare::{self, Wanted};
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::DeployArgs;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::exit::Exit;
-use crate::observe::preflight::{ImageSource, for_deploy, well};
+use crate::observe::ecs::ServiceFacts;
+use crate::observe::inputs;
+use crate::observe::preflight::{ImageSource, RolloutFacts, for_deploy, well};
 use crate::plan::build::Output;
 use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, Step, TaskChange};
+use crate::plan::reuse::{Leave, Service, leave};
 use crate::report::DeployReport;
 use crate::ui::Ui;
 
@@ -23,13 +26,16 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     let environment = config.environment()?;
     let session = Session::connect(environment).await;
     let aws = session.aws();
-    let (checks, facts) = for_deploy(&aws, config, environment, args.image.as_deref()).await;
+    let inputs = inputs::Wanted { target: None, refresh: args.how.refresh };
+    let (checks, facts) =
+        for_deploy(&aws, config, environment, args.image.as_deref(), Some(inputs)).await;
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
 
     let scratch = tempfile::tempdir()?;
     let metadata_file = scratch.path().join("metadata.json");
     let mut steps = Vec::new();
+    let mut mark = None;
     let image = match &facts.image {
         ImageSource::Pushed(image) => {
             ImageRef::Known(format!("{}@{}", environment.image(), image.digest))
@@ -41,11 +47,19 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
                 target: None,
                 tags: &[],
                 how: &args.how,
+                force: false,
                 metadata_file: &metadata_file,
             };
-            steps = prepare::steps(config, build, &wanted);
-            steps.extend(facts.storage.map(|storage| Step::CheckSize { storage }));
-            ImageRef::Pushed(environment.image())
+            let found = prepare::look(ui, Some(&aws), build, &wanted).await;
+            let prepared = prepare::prepare(config, build, &found, &wanted);
+            (steps, mark) = (prepared.steps, prepared.mark);
+            match prepared.there {
+                Some(there) => ImageRef::Known(format!("{}@{}", environment.image(), there.digest)),
+                None => {
+                    steps.extend(facts.storage.map(|storage| Step::CheckSize { storage }));
+                    ImageRef::Pushed(environment.image())
+                }
+            }
         }
     };
     let change = TaskChange::Next {
@@ -53,32 +67,40 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         environment: environment.environment.clone(),
         secrets: environment.secrets.clone(),
     };
-    let services: Vec<_> = facts
-        .rollout
-        .services
-        .iter()
-        .map(|service| ServiceChange {
-            service: service.name.clone(),
-            desired: service.desired,
-            change: change.clone(),
-        })
-        .collect();
-    steps.extend(deploy::rollout(&Rollout {
-        cluster: &environment.cluster,
-        container: &environment.container,
-        lock: environment.lock.then_some("deploy"),
-        services: &services,
-        desired_count: environment.desired_count,
-        if_busy: args.if_busy,
-        force: args.force,
-        deadline: environment.deadline,
-        health: facts.rollout.health,
-    }));
+    let RolloutFacts { services, health } = &facts.rollout;
+    match left(environment, &change, services).filter(|_| !args.force) {
+        Some(left) => {
+            steps.extend(left.into_iter().map(Step::Leave));
+            steps.extend(health.clone().map(Step::VerifyHealth));
+        }
+        None => {
+            let services = services.iter().map(|service| ServiceChange {
+                service: service.name.clone(),
+                desired: service.desired,
+                change: change.clone(),
+            });
+            steps.extend(deploy::rollout(&Rollout {
+                cluster: &environment.cluster,
+                container: &environment.container,
+                lock: environment.lock.then_some("deploy"),
+                services: &services.collect::<Vec<_>>(),
+                desired_count: environment.desired_count,
+                if_busy: args.if_busy,
+                force: args.force,
+                deadline: environment.deadline,
+                health: health.clone(),
+                mark,
+            }));
+        }
+    }
     let plan = Plan { steps };
     if args.dry.dry_run {
         return ui.dry_run(&plan);
     }
     let context = Context { ui, config, aws: Some((&session, environment)) };
+    if let ImageSource::Build(build) = &facts.image {
+        prepare::keep(&context, build);
+    }
     let mut done = Done::default();
     let result = apply::roll_out(&context, &plan, &mut done, args.puts_back()).await;
     // How it ended comes before whether that could be shown.
@@ -86,4 +108,19 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     result?;
     shown?;
     Ok(Exit::Success)
+}
+
+/// The services as they are, if nothing is to be done.
+fn left(
+    environment: &Environment,
+    change: &TaskChange,
+    services: &[ServiceFacts],
+) -> Option<Vec<Leave>> {
+    let services = services.iter().map(|service| Service {
+        name: &service.name,
+        task_definition: &service.task_definition_arn,
+        described: &service.described,
+        serves: service.serves(),
+    });
+    leave(&environment.cluster, &environment.container, change, &services.collect::<Vec<_>>())
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::aws;
 use crate::config::Config;
 use crate::exit::{Exit, exit_of};
+use crate::observe::inputs;
 use crate::observe::preflight::{Check, Found, for_build, for_deploy};
 use crate::ui::Ui;
 
@@ -45,10 +46,11 @@ impl<'a> From<&'a Check> for Finding<'a> {
 /// Standard output can not be written.
 pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
     let mut checks = match &config.env {
-        None => for_build(config).await.0,
+        None => for_build(config, None).await.0,
         Some(environment) => {
             let aws = aws::connect(environment).await;
-            for_deploy(&aws, config, environment, None).await.0
+            let inputs = Some(inputs::Wanted { target: None, refresh: false });
+            for_deploy(&aws, config, environment, None, inputs).await.0
         }
     };
     // What is wrong stands last, next to the prompt.

@@ -48,6 +48,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
         force: false,
         deadline: environment.deadline,
         health: rollout.health,
+        mark: None,
     });
     let plan = Plan { steps };
     if args.dry.dry_run {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::prepare::{self, Wanted};
+use super::prepare::{self, Found, Wanted};
 use crate::apply::{self, Context, Done};
 use crate::cli::RunArgs;
 use crate::config::Config;
@@ -28,23 +28,21 @@ pub async fn run(ui: &Ui, config: &Config, args: &RunArgs) -> Result<Exit> {
             .hint("set it, or write it into .env, or give it a `default`")
             .into());
     }
-    let (checks, facts) = for_build(config).await;
+    let (checks, facts) = for_build(config, None).await;
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
     let scratch = tempfile::tempdir()?;
     let metadata_file = scratch.path().join("metadata.json");
-    let mut steps = prepare::steps(
-        config,
-        &facts,
-        &Wanted {
-            output: Output::Load,
-            registry: None,
-            target: None,
-            tags: &[],
-            how: &args.how,
-            metadata_file: &metadata_file,
-        },
-    );
+    let wanted = Wanted {
+        output: Output::Load,
+        registry: None,
+        target: None,
+        tags: &[],
+        how: &args.how,
+        force: false,
+        metadata_file: &metadata_file,
+    };
+    let mut steps = prepare::prepare(config, &facts, &Found::default(), &wanted).steps;
     let names = steps.iter().find_map(|step| match step {
         Step::Build(build) => build.names.first().cloned(),
         _ => None,

@@ -245,6 +245,17 @@ impl Stack {
 }
 
 impl Config {
+    /// The build context.
+    pub fn context(&self) -> PathBuf {
+        // `components` leaves out what says nothing, such as the dot of `./`.
+        self.root.join(&self.image.context).components().collect()
+    }
+
+    /// The Dockerfile.
+    pub fn dockerfile(&self) -> PathBuf {
+        self.context().join(&self.image.dockerfile)
+    }
+
     /// The environment that the command is for.
     ///
     /// # Errors

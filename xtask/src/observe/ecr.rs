@@ -3,6 +3,7 @@
 use anyhow::Result;
 use aws_sdk_ecr::types::{ImageIdentifier, ImageTagMutability, Repository};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::aws::{Aws, explain};
 use crate::config::Environment;
@@ -85,6 +86,9 @@ pub struct ImageFacts {
     /// The manifest, as it was pushed.
     #[serde(skip)]
     pub manifest: String,
+    /// The manifest's media type.
+    #[serde(skip)]
+    pub media_type: Option<String>,
 }
 
 /// Looks for an image by its digest or tag; `None` when it is not there.
@@ -96,21 +100,30 @@ pub async fn image(
     environment: &Environment,
     reference: &str,
 ) -> Result<Option<ImageFacts>> {
+    let found = images(aws, &environment.repository, &[reference]).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Looks for images by digest or tag, at most a hundred.
+async fn images(aws: &Aws, repository: &str, references: &[&str]) -> Result<Vec<ImageFacts>> {
+    let ids = references.iter().map(|reference| id(reference));
     let answer = aws
         .ecr
         .batch_get_image()
-        .repository_name(&environment.repository)
-        .image_ids(id(reference))
+        .repository_name(repository)
+        .set_image_ids(Some(ids.collect()))
         .set_accepted_media_types(Some(MEDIA_TYPES.map(str::to_owned).to_vec()))
         .send()
         .await
         .map_err(|error| explain("ecr:BatchGetImage", &error))?;
-    Ok(answer.images().first().and_then(|image| {
+    let found = answer.images().iter().filter_map(|image| {
         Some(ImageFacts {
             digest: image.image_id()?.image_digest()?.to_owned(),
             manifest: image.image_manifest().unwrap_or_default().to_owned(),
+            media_type: image.image_manifest_media_type().map(str::to_owned),
         })
-    }))
+    });
+    Ok(found.collect())
 }
 
 /// The compressed size of an image, in bytes; `None` when it is not there. Of an index, that of
@@ -143,6 +156,59 @@ fn id(reference: &str) -> ImageIdentifier {
     let by_digest = reference.starts_with("sha256:");
     if by_digest { id.image_digest(reference) } else { id.image_tag(reference) }.build()
 }
+/// An image that has a certain tag, with all of its tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tagged {
+    /// Its digest.
+    pub digest: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// Looks for the image with a tag: one call, and two more when it is an index. An index that has
+/// lost one of its children counts as not there.
+///
+/// # Errors
+/// ECR can not be asked.
+pub async fn tagged(aws: &Aws, repository: &str, tag: &str) -> Result<Option<Tagged>> {
+    let asked = aws.ecr.describe_images().repository_name(repository);
+    let answer = match asked.image_ids(id(tag)).send().await {
+        Err(error)
+            if error.as_service_error().is_some_and(|e| e.is_image_not_found_exception()) =>
+        {
+            return Ok(None);
+        }
+        answer => answer.map_err(|error| explain("ecr:DescribeImages", &error))?,
+    };
+    let Some(found) = answer.image_details().first() else { return Ok(None) };
+    let Some(digest) = found.image_digest() else { return Ok(None) };
+    let index =
+        found.image_manifest_media_type().is_none_or(|media_type| INDEX.contains(&media_type));
+    if index && !is_whole(aws, repository, digest).await? {
+        return Ok(None);
+    }
+    Ok(Some(Tagged { digest: digest.to_owned(), tags: found.image_tags().to_vec() }))
+}
+
+/// Whether everything is there that a manifest lists.
+async fn is_whole(aws: &Aws, repository: &str, digest: &str) -> Result<bool> {
+    let image = images(aws, repository, &[digest]).await?;
+    let manifest = image.first().map(|image| serde_json::from_str::<Value>(&image.manifest));
+    let Some(Ok(manifest)) = manifest else { return Ok(false) };
+    let Some(listed) = manifest["manifests"].as_array() else {
+        return Ok(manifest["layers"].is_array());
+    };
+    let children: Option<Vec<&str>> = listed.iter().map(|child| child["digest"].as_str()).collect();
+    match children {
+        Some(children) if !children.is_empty() && children.len() <= 100 => {
+            Ok(images(aws, repository, &children).await?.len() == children.len())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Media types of an index.
+const INDEX: [&str; 2] = [MEDIA_TYPES[0], MEDIA_TYPES[2]];
 
 /// What `BatchGetImage` may answer with. Without this ECR converts to Docker's schema 2.
 ///
@@ -175,7 +241,7 @@ pub async fn existing_image(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::aws::stand_in::StandIn;
@@ -203,5 +269,63 @@ mod tests {
         assert_eq!(moves(tags(json!({ "imageTagMutability": "IMMUTABLE" }))), (false, false));
         assert_eq!(moves(tags(json!({ "imageTagMutability": "MUTABLE" }))), (true, true));
         assert_eq!(moves(tags(json!({}))), (true, true));
+    }
+
+    /// What a repository with these images, tag or digest and manifest, has under a tag.
+    async fn found(there: &'static [(&'static str, &'static str)]) -> Result<Option<Tagged>> {
+        let manifest = |id: &Value| {
+            let name = id["imageTag"].as_str().or(id["imageDigest"].as_str()).unwrap();
+            let name = name.strip_prefix("sha256:of-").unwrap_or(name).to_owned();
+            let (_, manifest) = there.iter().find(|(there, _)| *there == name)?;
+            Some((format!("sha256:of-{name}"), *manifest))
+        };
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, _| {
+            let ids = request["imageIds"].as_array().unwrap();
+            match (operation, manifest(&ids[0])) {
+                ("DescribeImages", None) => {
+                    (400, json!({ "__type": "ImageNotFoundException", "message": "no" }))
+                }
+                ("DescribeImages", Some((digest, manifest))) => {
+                    let index = manifest.contains("manifests");
+                    let media_type = if index { INDEX[0] } else { MEDIA_TYPES[1] };
+                    let detail = json!({ "imageDigest": digest, "imageTags": ["in-1", "latest"],
+                        "imageManifestMediaType": media_type });
+                    (200, json!({ "imageDetails": [detail] }))
+                }
+                ("BatchGetImage", _) => {
+                    let images = ids.iter().filter_map(|id| {
+                        let (digest, manifest) = manifest(id)?;
+                        Some(json!({ "imageId": { "imageDigest": digest }, "imageManifest": manifest }))
+                    });
+                    (200, json!({ "images": images.collect::<Vec<_>>(), "failures": [] }))
+                }
+                (other, _) => panic!("{other} was not expected"),
+            }
+        });
+        tagged(&stand_in.aws().await, "app", "in-1").await
+    }
+
+    const IMAGE: &str = r#"{"layers":[]}"#;
+    const INDEX_OF_TWO: &str = r#"{"manifests":[{"digest":"sha256:a"},{"digest":"sha256:b"}]}"#;
+
+    #[tokio::test]
+    async fn an_image_is_found_with_all_of_its_tags() {
+        let found = found(&[("in-1", IMAGE)]).await.unwrap().unwrap();
+        assert_eq!(found.digest, "sha256:of-in-1");
+        assert_eq!(found.tags, ["in-1", "latest"]);
+    }
+
+    #[tokio::test]
+    async fn an_index_without_one_of_its_children_is_not_there() {
+        let two = &[("in-1", INDEX_OF_TWO), ("sha256:a", IMAGE), ("sha256:b", IMAGE)];
+        assert!(found(two).await.unwrap().is_some());
+        for there in [
+            &[("in-1", INDEX_OF_TWO), ("sha256:a", IMAGE)][..],
+            &[("in-1", r#"{"manifests":[]}"#)],
+            &[("in-1", r#"{"manifests":"#)],
+            &[("git-1", IMAGE)],
+        ] {
+            assert_eq!(found(there).await.unwrap(), None, "{there:?}");
+        }
     }
 }

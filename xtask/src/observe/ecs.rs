@@ -43,6 +43,12 @@ impl ServiceFacts {
         revision(&self.task_definition_arn)
     }
 
+    /// Whether what is wanted runs: the last deployment came to its end well, and no task is
+    /// missing.
+    pub fn serves(&self) -> bool {
+        self.settled && self.running >= self.desired && self.desired > 0
+    }
+
     /// The image of a container.
     pub fn image(&self, container: &str) -> Option<&str> {
         container_of(self.task_definition(), container)?["image"].as_str()

@@ -1,13 +1,17 @@
 //! The Docker Engine, buildx and the builder.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Builder, Driver};
 use crate::exit::{Exit, Failure};
+use crate::fingerprint::base::Base;
 use crate::plan::argv::Argv;
 use crate::plan::builder::{Difference, Inspected, differences, parse_inspect, parse_ls};
 use crate::proc::{Env, captured};
+use crate::registry::digest::Digest;
 
 /// What builds, and what it can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -192,13 +196,32 @@ fn other_driver(config: &Builder, found: &Inspected) -> Failure {
 /// # Errors
 /// `docker` can not be started.
 pub async fn first_local_image(names: &[String]) -> Result<Option<String>> {
-    for name in names {
-        let argv = Argv::docker(["image", "inspect", "--format", "{{.Id}}", name]);
-        if captured(argv, Env::default()).await?.ok() {
-            return Ok(Some(name.clone()));
-        }
+    let there = local_images(names).await?;
+    let mut names = names.iter();
+    Ok(names.find(|name| Base::parse(name).is_some_and(|base| there.contains_key(&base))).cloned())
+}
+
+/// Those of these images that the local image store has, with their ids: one call for all.
+///
+/// # Errors
+/// `docker` can not be started.
+pub async fn local_images(names: &[String]) -> Result<BTreeMap<Base, Digest>> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    Ok(None)
+    let argv = Argv::docker(["image", "inspect", "--format", "{{.Id}} {{json .RepoTags}}"]);
+    // What is not there is an error, beside the answers for what is.
+    let output = captured(argv.args(names), Env::default()).await?;
+    Ok(output.stdout.lines().flat_map(read_image).collect())
+}
+
+/// An image's id, once for each of its names.
+fn read_image(line: &str) -> Vec<(Base, Digest)> {
+    let Some((id, names)) = line.split_once(' ') else { return Vec::new() };
+    let Ok(id) = id.parse::<Digest>() else { return Vec::new() };
+    let names: Option<Vec<String>> = serde_json::from_str(names).unwrap_or_default();
+    let names = names.unwrap_or_default();
+    names.iter().filter_map(|name| Some((Base::parse(name)?, id.clone()))).collect()
 }
 
 #[cfg(test)]
@@ -225,6 +248,18 @@ mod tests {
         assert_eq!(error.to_string(), "the Docker Engine does not answer: Cannot connect");
         let json = r#"{"ServerVersion":"28","ClientInfo":{"Plugins":null}}"#;
         assert_eq!(read_info(json, "").unwrap_err().to_string(), "docker has no buildx plug-in");
+    }
+
+    #[test]
+    fn an_image_is_found_by_each_of_its_names() {
+        let id = format!("sha256:{}", "a".repeat(64));
+        let found = read_image(&format!(r#"{id} ["python:3","r.example/base:1"]"#));
+        let names: Vec<_> = found.iter().map(|(base, _)| base.to_string()).collect();
+        assert_eq!(names, ["docker.io/library/python:3", "r.example/base:1"]);
+        assert!(found.iter().all(|(_, found)| found.as_str() == id));
+        for other in ["", "1234567", &format!("{id} null"), &format!("{id} []")] {
+            assert_eq!(read_image(other), []);
+        }
     }
 
     #[test]

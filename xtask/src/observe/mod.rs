@@ -8,6 +8,7 @@ pub mod ecs;
 pub mod engine;
 pub mod git;
 pub mod history;
+pub mod inputs;
 pub mod lock;
 pub mod logs;
 pub mod platforms;

@@ -90,13 +90,11 @@ impl fmt::Display for Build {
 /// The command that builds.
 pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     let image = &config.image;
-    // `components` leaves out what says nothing, such as the dot of `./`.
-    let context: PathBuf = config.root.join(&image.context).components().collect();
     let mut argv = Argv::docker(["buildx", "build"])
         .flag("--builder", inputs.builder)
         .flag("--progress", "rawjson")
         .flag("--platform", image.platforms.join(","))
-        .flag("--file", context.join(&image.dockerfile).display().to_string())
+        .flag("--file", config.dockerfile().display().to_string())
         .flag("--metadata-file", inputs.metadata_file.display().to_string())
         // The attestation would make the image an index whose digest is new with every build.
         .arg("--provenance=false");
@@ -139,7 +137,7 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     if let Some(epoch) = image.source_date_epoch {
         argv = argv.env("SOURCE_DATE_EPOCH", epoch.to_string());
     }
-    argv = argv.arg(context.display().to_string());
+    argv = argv.arg(config.context().display().to_string());
     Build {
         argv,
         output: inputs.output,
@@ -156,7 +154,8 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     }
 }
 
-fn push_output(config: &Config) -> String {
+/// How a pushed image is written.
+pub fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
     // Forced, because BuildKit else takes each layer in whatever compression it happens to have
     // (from an earlier build into the local image store, from a cache): the same image would get

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::argv::Argv;
 use super::build::Build;
 use super::builder::Creation;
+use super::reuse::{Leave, Mark, Tag};
 use super::run::Run;
 use crate::cli::IfBusy;
 use crate::units::format_duration;
@@ -80,6 +81,12 @@ pub enum Step {
         /// The space, in GiB.
         storage: u64,
     },
+    /// Give an image that is there already further tags.
+    Tag(Tag),
+    /// Tag what was built with the fingerprint of its inputs.
+    Mark(Box<Mark>),
+    /// Leave a service as it is.
+    Leave(Leave),
     /// See that no other deployment of the services is under way.
     Settle {
         /// The services.
@@ -168,6 +175,9 @@ impl fmt::Display for Step {
             Self::CheckSize { storage } => {
                 write!(f, "check that the image fits into the {storage} GiB that a task has")
             }
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Mark(mark) => mark.fmt(f),
+            Self::Leave(leave) => leave.fmt(f),
             Self::Settle { services, if_busy, deadline } => {
                 let then = then(*if_busy, *deadline);
                 write!(f, "if another deployment of {} is under way, {then}", services.join(", "))
@@ -244,6 +254,8 @@ pub struct Rollout<'a> {
     pub deadline: Duration,
     /// The URL that has to answer afterwards.
     pub health: Option<HealthCheck>,
+    /// What was built, and is to be found by later deploys.
+    pub mark: Option<Mark>,
 }
 
 /// What one service gets.
@@ -296,6 +308,8 @@ pub fn rollout(rollout: &Rollout<'_>) -> Vec<Step> {
             force: rollout.force,
         })
     }));
+    // Here it costs no time: the tasks take longer to start.
+    steps.extend(rollout.mark.clone().map(|mark| Step::Mark(Box::new(mark))));
     steps.push(Step::Watch { services: names.clone(), deadline: rollout.deadline });
     steps.push(Step::VerifyDigest { services: names });
     steps.extend(rollout.health.clone().map(Step::VerifyHealth));
@@ -332,6 +346,7 @@ mod tests {
             force,
             deadline: Duration::from_secs(900),
             health: Some(health),
+            mark: None,
         });
         steps.iter().map(ToString::to_string).collect()
     }

@@ -8,6 +8,7 @@
 mod detach;
 mod group;
 mod guard;
+mod pipe;
 mod tail;
 
 use std::ffi::OsStr;
@@ -25,6 +26,7 @@ pub use detach::{Detached, detach};
 use group::Group;
 pub use group::end_all;
 pub use guard::Guard;
+pub use pipe::piped;
 use tail::Tail;
 
 /// How long the answer to a question may take. The slowest are the removal of many containers,

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::digest::Digest;
 use super::manifest::{BUILDKIT_CACHE, Descriptor, MediaKind};
 use super::repository::{Image, Repository};
+use crate::fingerprint;
 
 /// What an image is. Each image is of one class, the first that fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -143,7 +144,7 @@ impl<'r> Graph<'r> {
             Class::Attestation
         } else if self.companions.contains(&at) {
             Class::Referrer
-        } else if !image.tags.is_empty() {
+        } else if image.is_tagged() {
             Class::Tagged
         } else if !self.parents[at].is_empty() {
             Class::IndexChild
@@ -153,10 +154,11 @@ impl<'r> Graph<'r> {
     }
 
     /// Whether the image has a tag that a person or a build gave it, and not
-    /// only tags that mark it as a companion.
+    /// only tags that mark it as a companion or say what it was made from.
     #[must_use]
     pub fn has_own_tag(&self, at: usize) -> bool {
-        self.repository.images()[at].tags.iter().any(|tag| companion_tag(tag).is_none())
+        let own = |tag: &String| companion_tag(tag).is_none() && !fingerprint::is_tag(tag);
+        self.repository.images()[at].tags.iter().any(own)
     }
 
     /// Everything that must stay when `start` stays, in the order in which it

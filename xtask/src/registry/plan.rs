@@ -336,7 +336,7 @@ pub(super) fn refuse_unreadable(repository: &Repository) -> Result<(), PlanError
 }
 
 fn why(graph: &Graph<'_>, images: &[Image], at: usize, class: Class) -> Why {
-    let tagged = !images[at].tags.is_empty();
+    let tagged = images[at].is_tagged();
     if class == Class::Cache && tagged {
         Why::CacheTag
     } else if graph.has_own_tag(at) {

@@ -29,6 +29,9 @@ const KINDS: [UserKind; 5] = [
     UserKind::TaskDefinitionRevision,
 ];
 
+/// The fingerprint of an image's inputs, which is no name of it.
+const MARK: &str = "in-0123456789012345678901234567890123456789";
+
 /// One random image. It links only to images of smaller numbers, as digests do.
 #[derive(Debug, Clone)]
 struct Node {
@@ -54,8 +57,17 @@ fn node() -> impl Strategy<Value = Node> {
         1 => (0_u64..12).prop_map(Shape::CacheIndex),
         3 => vec(any::<prop::sample::Index>(), 0..5).prop_map(Shape::Index),
     ];
-    let tag =
-        select(vec!["latest", "git-1", "git-2", "git-3", "v1", "v2", "buildcache", "buildcache-x"]);
+    let tag = select(vec![
+        "latest",
+        "git-1",
+        "git-2",
+        "git-3",
+        "v1",
+        "v2",
+        "buildcache",
+        "buildcache-x",
+        MARK,
+    ]);
     let tags = vec(tag.prop_map(str::to_owned), 0..2);
     let link = || option::weighted(0.15, any::<prop::sample::Index>());
     (shape, tags, 0..200_i64, link(), link()).prop_map(
@@ -172,8 +184,9 @@ fn kept_by_policy(repository: &Repository, image: &Image, policy: &Policy) -> bo
     let age = Duration::from_secs((NOW - image.pushed_at.unwrap()).unsigned_abs());
     let cache = repository.manifest(&image.digest).unwrap().is_cache();
     let companion = !subjects(repository, image).is_empty();
-    let named = image.tags.iter().any(|tag| companion_tag(tag).is_none());
-    if cache && !image.tags.is_empty() {
+    let tags: Vec<&String> = image.tags.iter().filter(|tag| *tag != MARK).collect();
+    let named = tags.iter().any(|tag| companion_tag(tag).is_none());
+    if cache && !tags.is_empty() {
         return match &policy.caches {
             Caches::Keep => true,
             Caches::DeleteTags(globs) => {
@@ -181,7 +194,7 @@ fn kept_by_policy(repository: &Repository, image: &Image, policy: &Policy) -> bo
             }
         };
     }
-    if image.tags.is_empty() {
+    if tags.is_empty() {
         return age < policy.keep_untagged;
     }
     if !named && subjects(repository, image).iter().any(present) {
@@ -194,7 +207,7 @@ fn kept_by_policy(repository: &Repository, image: &Image, policy: &Policy) -> bo
                 other.tags.iter().any(|tag| keep_tags.iter().any(|glob| glob.matches(tag)))
             };
             let counts = |other: &Image| {
-                !other.tags.is_empty()
+                other.tags.iter().any(|tag| tag != MARK)
                     && !matches(other)
                     && subjects(repository, other).is_empty()
                     && !repository.manifest(&other.digest).unwrap().is_cache()

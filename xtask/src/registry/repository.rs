@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::digest::Digest;
 use super::manifest::{Manifest, MediaKind};
+use crate::fingerprint;
 
 /// One entry of `DescribeImages`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,15 @@ pub struct Image {
     pub artifact_media_type: Option<String>,
     /// What this is a companion of, as ECR says (`subjectManifestDigest`).
     pub subject: Option<Digest>,
+}
+
+impl Image {
+    /// Whether something calls it by a tag. A fingerprint of its inputs is none: only a deploy
+    /// of the same inputs looks for that, and builds where it is gone.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        !self.tags.iter().all(|tag| fingerprint::is_tag(tag))
+    }
 }
 
 /// A repository's images in the order of their digests, each digest once.

@@ -98,7 +98,7 @@ h";
 #[test]
 fn what_decides_is_pure() {
     let pure = |name: &str| {
-        ["plan/", "rollout/", "progress/", "registry/", "history/"]
+        ["fingerprint/", "plan/", "rollout/", "progress/", "registry/", "history/"]
             .iter()
             .any(|dir| name.starts_with(dir))
     };

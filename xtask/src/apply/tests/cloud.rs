@@ -249,6 +249,7 @@ impl Deploy {
             force: false,
             deadline: environment.deadline,
             health: None,
+            mark: None,
         });
         let context =
             Context { ui: &self.ui, config: &self.config, aws: Some((&session, environment)) };

@@ -9,6 +9,7 @@ use crate::config::{Arg, Builder, Config, Driver};
 use crate::exit::{Exit, Failure};
 use crate::observe::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
 use crate::observe::git::{Git, git};
+use crate::observe::inputs::{InputFacts, Wanted, inputs};
 use crate::plan::builder::fix;
 use crate::plan::version::{BUILDKIT, BUILDX, ENGINE, Version};
 
@@ -21,11 +22,25 @@ pub struct BuildFacts {
     pub builder: BuilderFacts,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
+    /// What the image is made from, if that was asked and can be told.
+    pub inputs: Option<Box<InputFacts>>,
 }
 
-/// Asks what a build depends on.
-pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
-    let (git, found) = tokio::join!(git(&config.root), engine());
+/// Asks what a build depends on; with `wanted`, also what the image is made from.
+pub async fn for_build(
+    config: &Config,
+    wanted: Option<Wanted<'_>>,
+) -> (Vec<Check>, Option<BuildFacts>) {
+    let args = async {
+        match wanted {
+            Some(wanted) => {
+                let (args, inputs) = inputs(config, args(config), wanted).await;
+                (args, Some(inputs))
+            }
+            None => (args(config).await, None),
+        }
+    };
+    let (git, found, (args, inputs)) = tokio::join!(git(&config.root), engine(), args);
     let (git_check, git) = Check::of("commit", git, |git| match git {
         Some(git) => git.tag(),
         None => "not a git repository, so the image gets no commit".to_owned(),
@@ -35,7 +50,7 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
     });
     let mut checks = vec![git_check, engine_check];
     let Some(engine) = engine else { return (checks, None) };
-    let (found, args) = tokio::join!(builder(&config.builder, &engine), args(config));
+    let found = builder(&config.builder, &engine).await;
     let found = found.and_then(|found| new_enough_buildkit(found, &config.builder));
     let (builder_check, builder) = Check::of("builder", found, |builder| {
         let there = if builder.exists { "" } else { ", will be created" };
@@ -50,11 +65,29 @@ pub async fn for_build(config: &Config) -> (Vec<Check>, Option<BuildFacts>) {
     let keeps_cache = config.env.is_some() && !config.cache.tag.is_empty();
     checks.extend(builder.as_ref().filter(|_| keeps_cache).map(cache));
     checks.push(args_check);
+    checks.extend(inputs.as_ref().map(inputs_check));
     let facts = match (git, builder, args) {
-        (Some(git), Some(builder), Some(args)) => Some(BuildFacts { git, builder, args }),
+        (Some(git), Some(builder), Some(args)) => Some(BuildFacts {
+            git,
+            builder,
+            args,
+            inputs: inputs.and_then(Result::ok).map(Box::new),
+        }),
         _ => None,
     };
     (checks, facts)
+}
+
+/// What the image is made from. A build goes on where that can not be told.
+fn inputs_check(inputs: &Result<InputFacts>) -> Check {
+    match inputs {
+        Ok(inputs) => Check::ok("inputs", inputs.summary()),
+        Err(error) => Check::note(
+            "inputs",
+            format!("can not be compared with those of earlier images: {error:#}"),
+            "the image is built each time",
+        ),
+    }
 }
 
 fn new_enough(engine: Engine) -> Result<Engine> {

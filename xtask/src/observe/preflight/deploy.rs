@@ -14,6 +14,7 @@ use crate::config::{Config, Environment};
 use crate::exit::{Exit, Failure};
 use crate::observe::ecr::{self, ImageFacts, existing_image};
 use crate::observe::ecs::ServiceFacts;
+use crate::observe::inputs::Wanted;
 use crate::observe::platforms::platforms;
 use crate::plan::fit::platform;
 use crate::plan::needs::Needs;
@@ -43,17 +44,18 @@ pub enum ImageSource {
 }
 
 /// Asks for everything that a deploy needs. `image` is the digest or the tag of what was pushed
-/// before; without it, the image is built.
+/// before; without it, the image is built, and `inputs` says what of its inputs is asked for.
 pub async fn for_deploy(
     aws: &Aws,
     config: &Config,
     environment: &Environment,
     image: Option<&str>,
+    inputs: Option<Wanted<'_>>,
 ) -> (Vec<Check>, Option<DeployFacts>) {
     let (pushed, rollout, lock) = tokio::join!(
         async {
             match image {
-                None => to_build(aws, config, environment).await,
+                None => to_build(aws, config, environment, inputs).await,
                 Some(reference) => was_pushed(aws, environment, reference).await,
             }
         },
@@ -88,9 +90,14 @@ struct Pushed {
     size: Option<Size>,
 }
 
-async fn to_build(aws: &Aws, config: &Config, environment: &Environment) -> Pushed {
+async fn to_build(
+    aws: &Aws,
+    config: &Config,
+    environment: &Environment,
+    inputs: Option<Wanted<'_>>,
+) -> Pushed {
     let ((mut checks, build), (more, registry)) =
-        tokio::join!(for_build(config), for_push(aws, config, environment));
+        tokio::join!(for_build(config, inputs), for_push(aws, config, environment));
     checks.extend(more);
     let platforms = config.image.platforms.iter().map(|text| platform(text)).collect();
     let image = build.map(ImageSource::Build);

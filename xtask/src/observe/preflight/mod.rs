@@ -22,4 +22,4 @@ pub use check::{Check, Found, well};
 pub use deploy::{ImageSource, for_deploy};
 pub use lock::for_lock;
 pub use registry::{AwsFacts, for_push, for_registry};
-pub use rollout::{for_rollout, health};
+pub use rollout::{RolloutFacts, for_rollout, health};

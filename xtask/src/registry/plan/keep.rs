@@ -27,11 +27,11 @@ pub(super) fn own_reasons(
             reasons.push(Reason::Unread(why));
         }
         let cache = graph.class(at) == Class::Cache;
-        if cache && !image.tags.is_empty() {
+        if cache && image.is_tagged() {
             reasons.extend(keeps_cache(&policy.caches, image).then_some(Reason::Cache));
         } else if graph.has_own_tag(at) {
             reasons.extend(keeps_tagged(&policy.images, image, newest.get(&at), now));
-        } else if image.tags.is_empty() {
+        } else if !image.is_tagged() {
             let limit = policy.keep_untagged;
             reasons.extend(
                 younger(image.pushed_at, limit, now).then_some(Reason::Young(limit.as_secs())),

@@ -57,9 +57,37 @@ fn first_deployment(copy: &Copy) {
 
 fn unchanged(copy: &Copy) {
     let before = copy.task_definition();
-    let report = copy.run(&["deploy", "--format", "json"]).code(0).json();
-    assert_eq!(report["verdict"], "unchanged");
+    let digest = copy.digest();
+    let idle = |args: &[&str]| {
+        let run = copy.run(&[args, &["--format", "json"]].concat()).code(0);
+        for word in ["docker buildx build", "log in", "deploy lock"] {
+            assert!(!run.stderr().contains(word), "{word}\n{run}");
+        }
+        run.json()
+    };
+    assert_eq!(idle(&["deploy"])["verdict"], "unchanged");
     assert_eq!(copy.task_definition(), before, "nothing was registered");
+    let plan = copy.run(&["deploy", "--dry-run"]).code(0).prints("leave loppestars/loppestars on ");
+    assert!(!plan.stdout().contains("docker buildx build"), "{plan}");
+
+    // Another commit with the same inputs: the image gets its tag, and nothing is built.
+    copy.append("README.md", "\nMore.\n");
+    copy.commit();
+    let run = copy.run(&["deploy"]).code(0).prints("unchanged").says(", which has the same inputs");
+    assert!(!run.stderr().contains("docker buildx build"), "{run}");
+    let report = idle(&["build", "--push"]);
+    assert_eq!((&report["built"], &report["digest"]), (&false.into(), &digest.into()));
+    assert_eq!(copy.task_definition(), before, "nothing was registered");
+
+    // Who asks for it gets a rollout without a build, or a build.
+    let plan = copy.run(&["deploy", "--force", "--dry-run"]).code(0).prints("update loppestars/");
+    assert!(!plan.stdout().contains("docker buildx build"), "{plan}");
+    for option in ["--no-cache", "--pull"] {
+        copy.run(&["deploy", option, "--dry-run"]).code(0).prints("docker buildx build");
+    }
+    // The base image is in no registry, so there is nothing newer.
+    let plan = copy.run(&["deploy", "--refresh", "--dry-run"]).code(0);
+    assert!(!plan.stdout().contains("docker buildx build"), "{plan}");
 }
 
 fn change_of_code(copy: &Copy) {
@@ -216,8 +244,8 @@ fn disk_usage_and_prune(copy: &Copy) {
 
 fn rebuild_from_the_registry_cache(copy: &Copy) {
     // The cache tag went with the prune; this writes it again, and then the builder forgets.
-    copy.run(&["build", "--push"]).code(0);
+    copy.run(&["build", "--push", "--force"]).code(0);
     copy.run(&["prune", "--all", "--yes"]).code(0);
-    let json = copy.run(&["build", "--push", "--format", "json"]).code(0).json();
+    let json = copy.run(&["build", "--push", "--force", "--format", "json"]).code(0).json();
     assert_eq!(json["build"]["run-steps"], 0, "every step comes from the registry cache: {json}");
 }

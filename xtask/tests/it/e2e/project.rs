@@ -45,8 +45,14 @@ impl Copy {
         let config = copy.read("xtask.toml");
         copy.write("xtask.toml", &config.replace("4566", PORT).replace("5080", STORAGE_PORT));
         copy.git(&["init", "--quiet"]);
-        copy.git(&["add", "--all"]);
-        copy.git(&[
+        copy.commit();
+        copy
+    }
+
+    /// Commits everything.
+    pub fn commit(&self) {
+        self.git(&["add", "--all"]);
+        self.git(&[
             "-c",
             "user.name=e2e",
             "-c",
@@ -55,7 +61,6 @@ impl Copy {
             "-qm",
             "e2e",
         ]);
-        copy
     }
 
     fn git(&self, args: &[&str]) {
