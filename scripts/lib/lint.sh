@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The linter of these scripts, in a pinned virtual environment of its own.
+# The linters of these scripts and of the workflows, in a pinned virtual environment
+# of their own.
 #
 # Needs say.sh; reads ROOT, the project's directory.
 
@@ -23,6 +24,14 @@ lint_program() {
     else
         command -v shellcheck
     fi
+}
+
+# Checks the workflows, and with shellcheck what they run.
+lint_workflows() {
+    local shellcheck
+    shellcheck=$(lint_program)
+    lint_environment
+    (cd "$ROOT" && target/venv/lint/bin/actionlint -no-color -shellcheck "$shellcheck" -pyflakes '')
 }
 
 lint_has_wheel() {

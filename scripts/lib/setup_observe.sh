@@ -69,7 +69,7 @@ setup_observe_step_tools() {
         case "$step" in
         fmt) setup_observe_component fmt rustfmt ;;
         clippy) setup_observe_component clippy clippy ;;
-        scripts)
+        scripts | workflows)
             if ! lint_has_wheel && ! command -v shellcheck >/dev/null; then
                 setup_tool "$platform" shellcheck 'checks the scripts'
             fi
