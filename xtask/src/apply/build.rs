@@ -1,5 +1,6 @@
 //! Runs a build, shows its progress, and reads back what came of it.
 
+mod local_cache;
 mod log_file;
 mod recorder;
 
@@ -25,6 +26,7 @@ use crate::progress::{
     log::lines as log_lines, render, stream,
 };
 use crate::ui::human_bytes;
+use local_cache::NewCaches;
 use log_file::LogFile;
 
 /// How often the live view is drawn.
@@ -91,11 +93,18 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
     if let (Output::Push, Some(name)) = (build.output, build.names.first()) {
         remember("image", format!("{name} may be pushed: its build had not ended"));
     }
+    let new_caches = NewCaches::of(&build.swaps);
     let (state, output) = follow(context, build, env, &mut log).await?;
     let seconds = start.elapsed().as_secs_f64();
     let log = log.finish();
     let report = state.report();
     let image = if output.ok() {
+        if let Err(error) = new_caches.put_in_place() {
+            context.ui.emit(&Event::Warning {
+                text: format!("the cache can not be put into its folder: {error}"),
+                hint: Some("check `path` in [[cache.backends]] of xtask.toml".into()),
+            });
+        }
         image(context, build, &report).await
     } else {
         Err(failure(&report, &output, log.as_deref()).into())
@@ -114,7 +123,7 @@ async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Re
     if let Some(error) = &report.cache_export_error {
         context.ui.emit(&Event::Warning {
             text: format!("the cache was not exported, and the build went well: {error}"),
-            hint: Some("the next machine builds without it; see docs/guide.md, \"Cache\"".into()),
+            hint: Some("the next machine builds without it; see docs/cache.md".into()),
         });
     }
     let metadata = std::fs::read_to_string(&build.metadata_file)

@@ -234,6 +234,15 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
         Step::CreateBuilder(creation) => builder::create(creation).await.map(|()| None),
         Step::RemoveBuilder(argv) => builder::rm(argv).await.map(|()| None),
         Step::CreateRepository { name } => create_repository(context, name).await.map(|()| None),
+        Step::CreateCacheRepository { name } => {
+            if let Err(error) = create_repository(context, name).await {
+                context.ui.emit(&Event::Warning {
+                    text: format!("the build goes on, and its cache is not kept: {error:#}"),
+                    hint: Some(format!("create the repository `{name}`, or let the role do it")),
+                });
+            }
+            Ok(None)
+        }
         Step::Login { registry } => {
             done.docker = Some(log_in(context, registry).await?);
             Ok(None)

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
 use crate::history::Medians;
-use crate::observe::preflight::{for_build, for_push, for_registry, well};
+use crate::observe::preflight::{for_build, for_cache, for_push, well};
 use crate::observe::{ecr, inputs};
 use crate::plan::build::Output;
 use crate::plan::deploy::{Plan, Step};
@@ -64,7 +64,9 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
                 Some(for_push(&session.aws(), config, environment).await)
             }
             // Only the cache is read and written there.
-            Some((session, environment)) => Some(for_registry(&session.aws(), environment).await),
+            Some((session, environment)) => {
+                Some(for_cache(&session.aws(), config, environment).await)
+            }
             None => None,
         }
     };

@@ -11,8 +11,9 @@ use crate::config::{Config, Environment};
 use crate::event::Event;
 use crate::observe::ecr::{self, Tagged};
 use crate::observe::preflight::{AwsFacts, BuildFacts};
-use crate::plan::build::{self, CacheRef, Inputs, Output};
+use crate::plan::build::{self, Inputs, Output};
 use crate::plan::builder;
+use crate::plan::cache::{self, Caches, Surroundings};
 use crate::plan::deploy::Step;
 use crate::plan::reuse::{Mark, Tag};
 use crate::ui::Ui;
@@ -162,26 +163,29 @@ fn steps(config: &Config, facts: &BuildFacts, found: &Found, wanted: &Wanted<'_>
     }
     // What is not pushed needs a registry only for its cache, and is no reason to create one.
     let pushes = wanted.output == Output::Push;
-    let registry = wanted.registry.filter(|(_, aws)| pushes || aws.repository.exists);
+    let registry = wanted.registry.filter(|(_, aws)| pushes || !aws.cache.missing);
     if let Some((environment, aws)) = registry {
-        if !aws.repository.exists {
+        if !aws.repository.exists && pushes {
             steps.push(Step::CreateRepository { name: aws.repository.name.clone() });
+        }
+        if aws.cache.missing && aws.cache.name != aws.repository.name {
+            steps.push(Step::CreateCacheRepository { name: aws.cache.name.clone() });
         }
         steps.push(Step::Login { registry: environment.registry.clone() });
     }
-    let cache = registry.and_then(|(environment, _)| cache(config, environment, facts));
+    let caches = caches(config, facts, wanted, registry);
     let names = names(config, facts, found, wanted);
     // What is in no registry can not be pulled, and then nothing of the build can.
     let pullable = facts.inputs.as_ref().is_none_or(|inputs| inputs.local_only.is_empty());
     let build = build::build(
         config,
-        &Inputs {
+        Inputs {
             builder: &facts.builder.name,
             args: &facts.args,
             version: facts.git.as_ref().map(|git| git.version()).as_deref(),
             names: &names,
             output: wanted.output,
-            cache: cache.as_ref(),
+            caches,
             target: wanted.target,
             no_cache: wanted.how.no_cache,
             pull: wanted.how.pull || (wanted.how.refresh && pullable),
@@ -192,15 +196,27 @@ fn steps(config: &Config, facts: &BuildFacts, found: &Found, wanted: &Wanted<'_>
     steps
 }
 
-fn cache(config: &Config, environment: &Environment, facts: &BuildFacts) -> Option<CacheRef> {
-    if config.cache.tag.is_empty() {
-        return None;
-    }
-    let repository = config.cache.repository.as_ref().unwrap_or(&environment.repository);
-    Some(CacheRef {
-        reference: format!("{}/{repository}:{}", environment.registry, config.cache.tag),
-        export: facts.builder.exports_cache.then(|| config.cache.clone()),
-    })
+fn caches(
+    config: &Config,
+    facts: &BuildFacts,
+    wanted: &Wanted<'_>,
+    registry: Option<(&Environment, &AwsFacts)>,
+) -> Caches {
+    let repository =
+        registry.map(|(environment, aws)| format!("{}/{}", environment.registry, aws.cache.name));
+    // The folder that holds the digest is this build's alone.
+    let scratch = wanted.metadata_file.parent().and_then(Path::file_name);
+    let around = Surroundings {
+        repository,
+        region: config.env.as_ref().map(|environment| environment.region.as_str()),
+        branch: &facts.caches.branch,
+        exports: facts.builder.exports_cache,
+        gha: facts.caches.gha,
+        local: &facts.caches.local,
+        unique: &scratch.unwrap_or_default().to_string_lossy().replace('.', ""),
+        no_cache: wanted.how.no_cache,
+    };
+    cache::caches(&config.cache, &config.builder, &around)
 }
 
 /// The tags in the image's own repository or in the local image store: `git-<commit>` and the

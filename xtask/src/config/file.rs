@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 mod builder;
+mod cache;
 
 pub use builder::{Builder, Driver, Gc, Node, Policy, Registry, Resources};
+pub use cache::{Backend, BackendKind, Cache, CacheMode};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -145,44 +147,6 @@ pub struct BuildSecret {
     /// Whether the build goes on without it.
     #[serde(default)]
     pub optional: bool,
-}
-
-/// `[cache]`: the registry cache.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Cache {
-    /// The tag of the cache manifest; empty for no registry cache.
-    pub tag: String,
-    /// The repository, where it is not the image's own (an immutable one can not move the tag).
-    pub repository: Option<String>,
-    /// `max` caches every stage, `min` only what is in the image.
-    pub mode: CacheMode,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self { tag: "buildcache".into(), repository: None, mode: CacheMode::Max }
-    }
-}
-
-/// What a cache export holds.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum CacheMode {
-    /// Every stage.
-    Max,
-    /// What is in the image.
-    Min,
-}
-
-impl CacheMode {
-    /// The name that BuildKit uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::Min => "min",
-        }
-    }
 }
 
 /// `[prune]`: what `prune --registry` leaves in the repository, besides what is in use.

@@ -4,6 +4,7 @@
 //! can be checked without asking anybody. Every error names the file and the key.
 
 pub mod builder;
+pub mod cache;
 pub mod dotenv;
 pub mod file;
 mod resolve;
@@ -18,7 +19,8 @@ use crate::exit::{Exit, Failure};
 pub use resolve::{is_http, is_on_this_machine};
 
 pub use builder::Builder;
-pub use file::{Cache, Companion, Driver, Emulator, Example, Image, Infra};
+pub use cache::Cache;
+pub use file::{Companion, Driver, Emulator, Example, Image, Infra};
 
 /// What is meant: the project, and one environment of it.
 #[derive(Clone, Debug)]

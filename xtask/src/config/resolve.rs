@@ -1,6 +1,7 @@
 //! From what stands in the file to what is meant: defaults, overrides, references, checks.
 
 mod builder;
+mod cache;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,7 +63,7 @@ pub(super) fn resolve(
         build_secrets: build_secrets(raw_secrets, root, &place)?,
         image: file.image,
         builder: builder::builder(builder, root, &place)?,
-        cache,
+        cache: cache::cache(cache, root, &place)?,
         prune: prune(raw_prune, &place)?,
         run: file.run.map(|raw| run(raw, &place)).transpose()?,
         clusters: section.as_ref().map(|of| clusters(of, &file.env)).unwrap_or_default(),

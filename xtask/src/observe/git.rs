@@ -53,3 +53,14 @@ pub async fn git(root: &Path) -> Result<Option<Git>> {
     let commit = head.stdout.trim().to_owned();
     Ok(Some(Git { commit, dirty: !status.stdout.trim().is_empty() }))
 }
+
+/// The branch that is checked out; `None` outside a git repository and for a commit by itself.
+///
+/// # Errors
+/// `git` can not be started.
+pub async fn branch(root: &Path) -> Result<Option<String>> {
+    let argv = Argv::new("git").flag("-C", root.display().to_string());
+    let argv = argv.args(["symbolic-ref", "--quiet", "--short", "HEAD"]);
+    let output = tokio::task::spawn_blocking(move || capture(&argv, &Env::default())).await??;
+    Ok(output.ok().then(|| output.stdout.trim().to_owned()))
+}

@@ -3,6 +3,7 @@
 
 pub mod beside;
 pub mod builder_cache;
+pub mod caches;
 pub mod ecr;
 pub mod ecs;
 pub mod engine;

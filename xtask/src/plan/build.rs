@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::argv::{Argv, csv};
-use crate::config::{Cache, Config, Driver, SecretSource};
+use super::cache::{Caches, Swap};
+use crate::config::{Config, Driver, SecretSource};
 
 /// Where the image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,15 +15,6 @@ pub enum Output {
     Load,
     /// To the registry.
     Push,
-}
-
-/// Where the cache is read from and written to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheRef {
-    /// `registry/repository:tag`.
-    pub reference: String,
-    /// How it is written; `None` when the builder can not export.
-    pub export: Option<Cache>,
 }
 
 /// What the command depends on besides the configuration.
@@ -37,8 +29,8 @@ pub struct Inputs<'a> {
     pub names: &'a [String],
     /// Where the image goes.
     pub output: Output,
-    /// The registry cache.
-    pub cache: Option<&'a CacheRef>,
+    /// The caches.
+    pub caches: Caches,
     /// A stage, over the configured one.
     pub target: Option<&'a str>,
     /// Build every step again.
@@ -62,6 +54,8 @@ pub struct Build {
     pub secret_variables: Vec<(String, crate::config::Hidden)>,
     /// Where BuildKit writes the digest.
     pub metadata_file: PathBuf,
+    /// Caches in folders, to be put in their places afterwards.
+    pub swaps: Vec<Swap>,
     /// What the record of builds says of it, besides how it went.
     pub about: About,
 }
@@ -88,7 +82,7 @@ impl fmt::Display for Build {
 }
 
 /// The command that builds.
-pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
+pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
     let image = &config.image;
     let mut argv = Argv::docker(["buildx", "build"])
         .flag("--builder", inputs.builder)
@@ -119,8 +113,11 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
             }
         };
     }
-    if let Some(cache) = inputs.cache {
-        argv = cache_flags(argv, cache, inputs.no_cache);
+    for from in inputs.caches.from {
+        argv = argv.flag("--cache-from", from);
+    }
+    for to in inputs.caches.to {
+        argv = argv.flag("--cache-to", to);
     }
     for (flag, on) in [("--no-cache", inputs.no_cache), ("--pull", inputs.pull)] {
         if on {
@@ -137,6 +134,11 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
     if let Some(epoch) = image.source_date_epoch {
         argv = argv.env("SOURCE_DATE_EPOCH", epoch.to_string());
     }
+    // buildx reads AWS's credentials by itself, and knows nothing of xtask.toml.
+    let profile = config.env.as_ref().and_then(|environment| environment.profile.as_ref());
+    if let Some(profile) = profile.filter(|_| inputs.caches.uses_s3) {
+        argv = argv.env("AWS_PROFILE", profile);
+    }
     argv = argv.arg(config.context().display().to_string());
     Build {
         argv,
@@ -144,6 +146,7 @@ pub fn build(config: &Config, inputs: &Inputs<'_>) -> Build {
         names: inputs.names.to_vec(),
         secret_variables,
         metadata_file: inputs.metadata_file.to_owned(),
+        swaps: inputs.caches.swaps,
         about: About {
             builder: inputs.builder.to_owned(),
             target: inputs.target.or(image.target.as_deref()).map(str::to_owned),
@@ -169,24 +172,4 @@ pub fn push_output(config: &Config) -> String {
         output.push_str(",rewrite-timestamp=true");
     }
     output
-}
-
-/// ECR takes a cache only as an image manifest, which BuildKit writes by default since 0.21;
-/// and a cache that can not be written must not fail a build that went well.
-fn cache_flags(argv: Argv, cache: &CacheRef, no_cache: bool) -> Argv {
-    let reference = &cache.reference;
-    let argv = if no_cache {
-        argv
-    } else {
-        argv.flag("--cache-from", format!("type=registry,ref={reference}"))
-    };
-    let Some(export) = &cache.export else { return argv };
-    argv.flag(
-        "--cache-to",
-        format!(
-            "type=registry,ref={reference},mode={},image-manifest=true,oci-mediatypes=true,\
-             compression=zstd,ignore-error=true",
-            export.mode.as_str()
-        ),
-    )
 }

@@ -53,6 +53,11 @@ pub enum Step {
         /// Its name.
         name: String,
     },
+    /// Create an ECR repository for the cache, which a build can also do without.
+    CreateCacheRepository {
+        /// Its name.
+        name: String,
+    },
     /// Log in to the registry.
     Login {
         /// The registry's host.
@@ -164,6 +169,9 @@ impl fmt::Display for Step {
             Self::CreateBuilder(creation) => creation.fmt(f),
             Self::RemoveBuilder(argv) => argv.fmt(f),
             Self::CreateRepository { name } => write!(f, "create the ECR repository {name}"),
+            Self::CreateCacheRepository { name } => {
+                write!(f, "create the ECR repository {name} for the cache")
+            }
             Self::Login { registry } => write!(f, "log in to {registry}"),
             Self::Build(build) => write!(f, "{build}"),
             Self::Run(run) => write!(f, "{run}"),

@@ -2,8 +2,10 @@
 //! no process, no terminal.
 
 pub mod argv;
+pub mod branch;
 pub mod build;
 pub mod builder;
+pub mod cache;
 pub mod deploy;
 pub mod diff;
 pub mod fit;

@@ -62,8 +62,7 @@ impl VertexKind {
             Self::CacheImport(reference)
         } else if let Some(image) = after("resolve image config for ") {
             Self::ResolveBase(image)
-        } else if name.starts_with("exporting cache") || name.starts_with("exporting content cache")
-        {
+        } else if is_cache_export(name) {
             Self::CacheExport
         } else if name.starts_with("exporting to ")
             || name.starts_with("pushing ")
@@ -76,6 +75,13 @@ impl VertexKind {
             Self::Other
         }
     }
+}
+
+/// Source of the names: `Name` of each exporter in cache/remotecache of BuildKit.
+fn is_cache_export(name: &str) -> bool {
+    let prefixes =
+        ["exporting cache", "exporting content cache", "exporting to GitHub Actions Cache"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn bracketed(bracket: &str, rest: &str) -> VertexKind {
@@ -197,7 +203,9 @@ mod tests {
                 VertexKind::CacheImport(image.to_owned()),
             ),
             ("exporting cache to registry", VertexKind::CacheExport),
-            ("exporting cache to GitHub Actions Cache", VertexKind::CacheExport),
+            ("exporting cache to client directory", VertexKind::CacheExport),
+            ("exporting cache to Amazon S3", VertexKind::CacheExport),
+            ("exporting to GitHub Actions Cache", VertexKind::CacheExport),
             ("exporting to image", VertexKind::Export),
             ("exporting to docker image format", VertexKind::Export),
             ("importing to docker", VertexKind::Load),

@@ -8,6 +8,7 @@
 mod bad_input;
 mod builder;
 mod builds;
+mod caches;
 mod e2e;
 mod interrupt;
 mod schema;

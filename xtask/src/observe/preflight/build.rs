@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use super::caches;
 use super::check::Check;
 use crate::config::{Arg, Builder, Config, Driver};
 use crate::exit::{Exit, Failure};
+use crate::observe::caches::{CacheFacts, caches};
 use crate::observe::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
 use crate::observe::git::{Git, git};
 use crate::observe::inputs::{InputFacts, Wanted, inputs};
@@ -24,6 +26,8 @@ pub struct BuildFacts {
     pub args: BTreeMap<String, String>,
     /// What the image is made from, if that was asked and can be told.
     pub inputs: Option<Box<InputFacts>>,
+    /// What the caches depend on.
+    pub caches: CacheFacts,
 }
 
 /// Asks what a build depends on; with `wanted`, also what the image is made from.
@@ -40,7 +44,8 @@ pub async fn for_build(
             None => (args(config).await, None),
         }
     };
-    let (git, found, (args, inputs)) = tokio::join!(git(&config.root), engine(), args);
+    let (git, found, (args, inputs), caches) =
+        tokio::join!(git(&config.root), engine(), args, caches(config));
     let (git_check, git) = Check::of("commit", git, |git| match git {
         Some(git) => git.tag(),
         None => "not a git repository, so the image gets no commit".to_owned(),
@@ -61,18 +66,20 @@ pub async fn for_build(
         Check::of("build arguments", args, |args| format!("{} resolved", args.len()));
     checks.push(builder_check);
     checks.extend(builder.as_ref().and_then(|builder| as_configured(config, builder)));
-    // Without an environment there is no registry to keep a cache in.
-    let keeps_cache = config.env.is_some() && !config.cache.tag.is_empty();
-    checks.extend(builder.as_ref().filter(|_| keeps_cache).map(cache));
+    if let (Some(builder), Ok(caches)) = (&builder, &caches) {
+        checks.extend(caches::checks(config, builder, caches));
+    }
     checks.push(args_check);
     checks.extend(inputs.as_ref().map(inputs_check));
-    let facts = match (git, builder, args) {
-        (Some(git), Some(builder), Some(args)) => Some(BuildFacts {
+    let facts = match (git, builder, args, caches) {
+        (Some(git), Some(builder), Some(args), Ok(caches)) => Some(BuildFacts {
             git,
             builder,
             args,
+            caches,
             inputs: inputs.and_then(Result::ok).map(Box::new),
         }),
+        // Only git was asked for the caches, and has already said what is wrong.
         _ => None,
     };
     (checks, facts)
@@ -141,24 +148,6 @@ fn as_configured(config: &Config, builder: &BuilderFacts) -> Option<Check> {
     })
 }
 
-/// Whether the builder can write the registry cache. A build goes on without.
-fn cache(builder: &BuilderFacts) -> Check {
-    if builder.exports_cache {
-        return Check::ok("cache", "the builder can write the registry cache");
-    }
-    Check::warning(
-        "cache",
-        format!(
-            "the builder `{}` can not write the registry cache: the `docker` driver can do it only \
-             with the containerd image store, which this engine does not use",
-            builder.name
-        ),
-        "on Debian and Ubuntu, `scripts/onboard` switches it on; elsewhere set \
-         \"features\": {\"containerd-snapshotter\": true} in the engine's daemon.json and restart it, \
-         or set `driver = \"docker-container\"` and a `name` in [builder] of xtask.toml",
-    )
-}
-
 async fn args(config: &Config) -> Result<BTreeMap<String, String>> {
     let mut resolved = BTreeMap::new();
     for (name, arg) in &config.args {
@@ -194,14 +183,6 @@ mod tests {
             buildkit,
             ..BuilderFacts::default()
         }
-    }
-
-    #[test]
-    fn a_builder_without_cache_export_is_a_warning() {
-        assert_eq!(cache(&builder(true, None)).found.word(), "ok");
-        let check = cache(&builder(false, None));
-        assert_eq!(check.found.word(), "warning");
-        assert!(check.found.fix().unwrap().contains("containerd-snapshotter"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `deploy` goes on only when nothing is wrong; `doctor` shows every check.
 
 mod build;
+mod caches;
 mod check;
 mod deploy;
 mod fit;
@@ -21,5 +22,5 @@ pub use build::{BuildFacts, for_build};
 pub use check::{Check, Found, well};
 pub use deploy::{ImageSource, for_deploy};
 pub use lock::for_lock;
-pub use registry::{AwsFacts, for_push, for_registry};
+pub use registry::{AwsFacts, for_cache, for_push, for_registry};
 pub use rollout::{RolloutFacts, for_rollout, health};

@@ -31,10 +31,14 @@ pub(super) fn of_image(tags: &[String], repository: &RepositoryFacts) -> Option<
 pub(super) fn of_cache(
     cache: &Cache,
     images: &RepositoryFacts,
-    other: Option<Result<RepositoryFacts>>,
+    other: Option<&Result<RepositoryFacts>>,
 ) -> Option<Check> {
     let what = "cache's tag";
-    let repository = match &other {
+    let tag = &cache.tag;
+    if tag.is_empty() {
+        return None;
+    }
+    let repository = match other {
         None => images,
         Some(Ok(repository)) => repository,
         Some(Err(error)) => {
@@ -42,22 +46,28 @@ pub(super) fn of_cache(
             return Some(Check::warning(what, text, "mend that, or a build has no registry cache"));
         }
     };
-    if cache.tag.is_empty() {
-        return None;
-    }
-    let (name, tag) = (&repository.name, &cache.tag);
-    if other.is_some() && !repository.exists {
-        return Some(Check::warning(
-            what,
-            format!("there is no repository `{name}`, so a build can not write its cache"),
+    let name = &repository.name;
+    let why = match (other, &cache.repository) {
+        (Some(_), None) => {
             format!(
-                "create it: `aws ecr create-repository --repository-name {name}`, or in the stack \
-                 with `SeparateCacheRepository = \"true\"`"
+                "the repository `{}` does not let the cache's tag `{tag}` move, so the",
+                images.name
+            )
+        }
+        _ => "the".to_owned(),
+    };
+    if other.is_some() && !repository.exists {
+        return Some(Check::note(
+            what,
+            format!("{why} cache goes into the repository `{name}`, which a push creates"),
+            format!(
+                "nothing, or let the stack create it: `SeparateCacheRepository = \"true\"`, or \
+                 `aws ecr create-repository --repository-name {name}`"
             ),
         ));
     }
     if repository.tags.moves(tag) {
-        return Some(Check::ok(what, format!("{name}:{tag} can move")));
+        return Some(Check::ok(what, format!("{why} cache goes to {name}:{tag}, which can move")));
     }
     Some(Check::warning(
         what,
@@ -65,15 +75,14 @@ pub(super) fn of_cache(
             "the repository `{name}` does not let the cache's tag `{tag}` move, so only the first \
              build can write its cache"
         ),
-        "name a repository of its own with `repository` in [cache] of xtask.toml, or exclude the \
-         tag from the repository's immutability (`aws ecr put-image-tag-mutability`)",
+        "exclude the tag from the repository's immutability (`aws ecr put-image-tag-mutability`), \
+         or name another repository with `repository` in [cache] of xtask.toml",
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::CacheMode;
     use crate::registry::glob::Glob;
     use crate::registry::mutability::TagMutability;
 
@@ -83,7 +92,7 @@ mod tests {
     }
 
     fn cache(tag: &str) -> Cache {
-        Cache { tag: tag.into(), repository: None, mode: CacheMode::Max }
+        Cache { tag: tag.into(), ..Cache::default() }
     }
 
     fn word(check: &Option<Check>) -> &'static str {
@@ -118,11 +127,14 @@ mod tests {
     fn the_cache_s_own_repository_counts_where_it_has_one() {
         let images = repository("app", false, &[]);
         let other = repository("app-cache", true, &[]);
-        assert_eq!(word(&of_cache(&cache("c"), &images, Some(Ok(other.clone())))), "ok");
-        let gone = RepositoryFacts { exists: false, ..other };
-        let check = of_cache(&cache("c"), &images, Some(Ok(gone))).unwrap();
-        assert!(check.found.text().contains("no repository `app-cache`"));
-        let denied = Some(Err(anyhow::anyhow!("AccessDenied")));
-        assert_eq!(word(&of_cache(&cache("c"), &images, denied)), "warning");
+        let of = |found: Result<RepositoryFacts>| of_cache(&cache("c"), &images, Some(&found));
+        let check = of(Ok(other.clone())).unwrap();
+        assert_eq!(check.found.word(), "ok");
+        assert!(check.found.text().starts_with("the repository `app` does not let"));
+        let check = of(Ok(RepositoryFacts { exists: false, ..other })).unwrap();
+        assert_eq!(check.found.word(), "note");
+        assert!(check.found.text().contains("`app-cache`, which a push creates"));
+        assert!(check.found.fix().unwrap().contains("SeparateCacheRepository"));
+        assert_eq!(word(&of(Err(anyhow::anyhow!("AccessDenied")))), "warning");
     }
 }

@@ -23,13 +23,19 @@ fn write(text: &mut String, buildkitd: &Buildkitd) -> fmt::Result {
         if collects {
             text.push_str("gc = true\n");
         }
-        self::limits(text, limits)?;
+        if policies.is_empty() {
+            self::limits(text, limits)?;
+        }
         if let Some(most) = max_parallelism {
             writeln!(text, "max-parallelism = {most}")?;
         }
     }
     for policy in policies {
         self::policy(text, policy)?;
+    }
+    // BuildKit reads the worker's own limits only where there is no policy.
+    if !policies.is_empty() && *limits != Limits::default() {
+        self::policy(text, &Policy { all: true, limits: *limits, ..Policy::default() })?;
     }
     for (host, registry) in registries {
         self::registry(text, host, registry)?;
@@ -152,8 +158,11 @@ mod tests {
         let table: toml::Table = text(&buildkitd).parse().unwrap();
         let worker = &table["worker"]["oci"];
         assert_eq!(worker["gc"].as_bool(), Some(true));
-        assert_eq!(worker["maxUsedSpace"].as_integer(), Some(3));
-        assert_eq!(worker["reservedSpace"].as_str(), Some("10%"));
+        assert!(worker.get("maxUsedSpace").is_none(), "BuildKit would not read it");
+        let last = &worker["gcpolicy"][2];
+        assert_eq!(last["maxUsedSpace"].as_integer(), Some(3));
+        assert_eq!(last["reservedSpace"].as_str(), Some("10%"));
+        assert_eq!(last["all"].as_bool(), Some(true));
         assert_eq!(worker["max-parallelism"].as_integer(), Some(4));
         assert_eq!(worker["gcpolicy"][0]["keepDuration"].as_str(), Some("168h0m0s"));
         assert_eq!(worker["gcpolicy"][1]["all"].as_bool(), Some(true));
