@@ -59,9 +59,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_from_how_to_mend_it() {
         let of = |args: &[&str]| report(&Cli::try_parse_from(args).unwrap_err());
-        let wrong = of(&["xtask", "biuld"]);
-        assert_eq!(wrong.error, "unrecognized subcommand 'biuld'");
-        assert!(wrong.hint.unwrap().starts_with("tip: a similar subcommand exists: 'build'"));
+        let wrong = of(&["xtask", "deplyo"]);
+        assert_eq!(wrong.error, "unrecognized subcommand 'deplyo'");
+        assert!(wrong.hint.unwrap().starts_with("tip: a similar subcommand exists: 'deploy'"));
         let none = of(&["xtask"]);
         assert_eq!((none.error.as_str(), none.exit_code), ("a command is missing", 2));
         assert!(none.hint.unwrap().contains("Usage: cargo xtask"));
