@@ -303,6 +303,13 @@ pub struct PruneArgs {
         "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
     ])]
     pub registry_only: bool,
+    /// Delete nothing, and tell what the repository's own lifecycle policy would take, and what
+    /// of that is in use; with FILE, what that policy would
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = [
+        "registry", "registry_only", "all", "older_than", "keep_storage", "reserved_space",
+        "min_free_space", "keep_mounts", "yes", "dry_run"
+    ])]
+    pub simulate_lifecycle: Option<Option<PathBuf>>,
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,

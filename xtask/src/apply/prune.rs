@@ -218,6 +218,7 @@ mod tests {
             pushed_at: Some(1),
             last_pulled_at: None,
             archived_at: None,
+            activated_at: None,
             size: 5,
             manifest_media_type: None,
             artifact_media_type: None,

@@ -72,6 +72,7 @@ impl StandIn {
             endpoint_url: Some(self.url.clone()),
             made_up_credentials: true,
             repository: "app".into(),
+            storage_price: None,
             registry: self.url.strip_prefix("http://").unwrap().to_owned(),
             cluster: "app".into(),
             services: vec!["app".into()],

@@ -1,6 +1,7 @@
 //! `cargo xtask prune`
 
 pub(super) mod report;
+pub(super) mod simulate;
 mod take;
 
 use anyhow::Result;
@@ -28,6 +29,9 @@ use take::Run;
 /// # Errors
 /// Something can not be read, nobody confirms, or not everything could be deleted.
 pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
+    if let Some(file) = &args.simulate_lifecycle {
+        return simulate::run(ui, config, file.as_deref()).await;
+    }
     let options = options(args)?;
     let connected = if args.registry || args.registry_only {
         Some(storage::connect(config).await?)

@@ -38,7 +38,14 @@ fn documents() -> BTreeMap<&'static str, Vec<Document>> {
         ("logs", vec![of::<Line>]),
         ("status", vec![of::<status::Report>]),
         ("du", vec![of::<du::Report>]),
-        ("prune", vec![of::<prune::report::Report>, of::<prune::report::Planned<'_>>]),
+        (
+            "prune",
+            vec![
+                of::<prune::report::Report>,
+                of::<prune::report::Planned<'_>>,
+                of::<prune::simulate::Simulation>,
+            ],
+        ),
         ("doctor", vec![of::<doctor::Report<'_>>]),
         ("builder-ls", vec![of::<builder::List>]),
         ("builder-inspect", vec![of::<builder::Report>]),

@@ -16,6 +16,7 @@ use crate::registry::builder_cache::BuilderCache;
 use crate::registry::in_use::{InUse, Use};
 use crate::registry::plan::{PrunePlan, plan};
 use crate::registry::repository::Repository;
+use crate::registry::stages::Stages;
 use crate::ui::Ui;
 
 /// The clock, in seconds since 1970.
@@ -33,6 +34,13 @@ pub async fn look_at_builder(config: &Config) -> Result<(BuilderFacts, BuilderCa
     let builder = builder(&config.builder, &engine).await?;
     let cache = builder_cache(&config.builder, &engine, &builder, now()).await?;
     Ok((builder, cache))
+}
+
+/// The stages of the Dockerfile. `None` where it can not be read: a build will say why.
+pub async fn look_at_dockerfile(config: &Config) -> Option<Stages> {
+    let path = config.root.join(&config.image.context).join(&config.image.dockerfile);
+    let text = tokio::task::spawn_blocking(|| std::fs::read_to_string(path)).await;
+    text.ok()?.ok().map(|text| Stages::parse(&text))
 }
 
 /// The repositories, and what uses them.

@@ -222,6 +222,9 @@ pub struct Env {
     pub repository: String,
     /// The registry's host, where it is not ECR's own.
     pub registry: Option<String>,
+    /// What a gigabyte costs a month in its repository, in US dollars, where that is not what
+    /// AWS lists.
+    pub storage_price: Option<f64>,
     /// The ECS cluster.
     pub cluster: String,
     /// The ECS services that run the image.

@@ -105,6 +105,8 @@ pub struct Environment {
     pub repository: String,
     /// The registry's host.
     pub registry: String,
+    /// What a gigabyte costs a month in the repository, in US dollars, if it was said.
+    pub storage_price: Option<f64>,
     /// The ECS cluster.
     pub cluster: String,
     /// The ECS services.

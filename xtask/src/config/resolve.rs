@@ -287,6 +287,13 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
     if raw.desired_count > 5_000 {
         return Err(place.wrong(&key("desired-count"), "ECS runs at most 5000", "write fewer"));
     }
+    if raw.storage_price.is_some_and(|price| !(0.0..1e6).contains(&price)) {
+        return Err(place.wrong(
+            &key("storage-price"),
+            "not a price",
+            "write what a gigabyte costs a month, in US dollars, such as 0.10",
+        ));
+    }
     if raw.made_up_credentials && !raw.endpoint_url.as_deref().is_some_and(is_on_this_machine) {
         return Err(place.wrong(
             &key("made-up-credentials"),
@@ -351,6 +358,7 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
         endpoint_url: raw.endpoint_url,
         made_up_credentials: raw.made_up_credentials,
         repository: raw.repository,
+        storage_price: raw.storage_price,
         cluster: raw.cluster,
         services: raw.services,
         container: raw.container,

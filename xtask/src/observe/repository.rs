@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier};
+use aws_sdk_ecr::types::{ImageDetail, ImageIdentifier, ImageStatus};
 use tokio::task::JoinSet;
 
 use super::beside::AT_ONCE;
@@ -157,7 +157,12 @@ fn image(detail: &ImageDetail) -> Result<Image> {
         tags: detail.image_tags().to_vec(),
         pushed_at: detail.image_pushed_at().map(aws_smithy_types::DateTime::secs),
         last_pulled_at: detail.last_recorded_pull_time().map(aws_smithy_types::DateTime::secs),
-        archived_at: detail.last_archived_at().map(aws_smithy_types::DateTime::secs),
+        // It says so also of an image that is back.
+        archived_at: detail
+            .last_archived_at()
+            .filter(|_| detail.image_status() == Some(&ImageStatus::Archived))
+            .map(aws_smithy_types::DateTime::secs),
+        activated_at: detail.last_activated_at().map(aws_smithy_types::DateTime::secs),
         size: detail.image_size_in_bytes().and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
         manifest_media_type: detail.image_manifest_media_type().map(str::to_owned),
         artifact_media_type: detail.artifact_media_type().map(str::to_owned),
@@ -238,6 +243,23 @@ mod tests {
             assert_eq!(asked.len(), 1);
             assert_eq!(asked[0]["imageIds"].as_array().unwrap().len(), 2);
         });
+    }
+
+    #[test]
+    fn an_image_that_came_back_from_the_archive_is_not_in_it() {
+        let of = |status: ImageStatus| {
+            let time = aws_smithy_types::DateTime::from_secs(5);
+            let detail = ImageDetail::builder()
+                .image_digest(digest(1))
+                .image_status(status)
+                .last_archived_at(time)
+                .last_activated_at(time)
+                .build();
+            let image = image(&detail).unwrap();
+            (image.archived_at, image.activated_at)
+        };
+        assert_eq!(of(ImageStatus::Archived), (Some(5), Some(5)));
+        assert_eq!(of(ImageStatus::Active), (None, Some(5)));
     }
 
     #[test]

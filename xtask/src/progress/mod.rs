@@ -43,6 +43,7 @@ pub use self::{
     build::{BuildState, Ended},
     event::ProgressEvent,
     failure::FailedPhase,
+    name::VertexKind,
     report::{BuildReport, BuildTimes, Outcome, StepState},
     text::sanitise,
     time::Timestamp,

@@ -53,6 +53,22 @@ impl From<&str> for RecordKind {
     }
 }
 
+impl RecordKind {
+    /// The kind as JSON has it; the builder's own name where it is not known here.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Layer => "layer",
+            Self::CacheMount => "cache-mount",
+            Self::LocalSource => "local-source",
+            Self::GitSource => "git-source",
+            Self::Frontend => "frontend",
+            Self::Internal => "internal",
+            Self::Other(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for RecordKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -7,8 +7,10 @@
 //! but is still counted by the rules after it. An image that a manifest list
 //! references goes only when all such lists go, and companions of an image go
 //! with it.
+//!
+//! Source: Amazon ECR user guide, "Automate the cleanup of images by using lifecycle policies"
+//! and "Lifecycle policy properties".
 
-use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 
@@ -125,6 +127,8 @@ pub struct Expiry {
     pub description: Option<String>,
     /// Who uses it now; empty when nobody does.
     pub users: Vec<User>,
+    /// Whether it is in use, by these or as part of an index that is.
+    pub in_use: bool,
 }
 
 impl fmt::Display for Expiry {
@@ -139,6 +143,9 @@ impl fmt::Display for Expiry {
         }
         for (at, user) in self.users.iter().enumerate() {
             write!(f, "{} {user}", if at == 0 { ", used by" } else { "," })?;
+        }
+        if self.in_use && self.users.is_empty() {
+            f.write_str(", part of an index that is in use")?;
         }
         Ok(())
     }
@@ -177,8 +184,8 @@ impl LifecyclePolicy {
         Ok(Self { rules })
     }
 
-    /// Finds what the policy would take away at `now`, in the order of digests.
-    /// Manifests that were not read count as those of plain images.
+    /// Finds what the policy would take away at `now`, in the order of digests, and tells what
+    /// of it is in use. Manifests that were not read count as those of plain images.
     #[must_use]
     pub fn simulate(&self, repository: &Repository, in_use: &InUse, now: i64) -> Vec<Expiry> {
         let graph = Graph::new(repository);
@@ -186,44 +193,30 @@ impl LifecyclePolicy {
         let mut by_rule = self.marked(images, now);
         spare_children_of_what_stays(&graph, &mut by_rule);
         add_companions(&graph, &mut by_rule);
+        let needed = needed(&graph, images, in_use);
         images
             .iter()
             .zip(by_rule)
-            .filter_map(|(image, rule)| Some((image, rule?)))
-            .map(|(image, rule)| Expiry {
+            .zip(needed)
+            .filter_map(|((image, rule), needed)| Some((image, rule?, needed)))
+            .map(|(image, rule, needed)| Expiry {
                 digest: image.digest.clone(),
                 tags: image.tags.clone(),
                 action: rule.action.kind,
                 rule: rule.rule_priority,
                 description: rule.description.clone(),
                 users: in_use.users(&image.digest).to_vec(),
+                in_use: needed,
             })
             .collect()
     }
 
-    /// The same, and only what is in use: by itself, or because something in
-    /// use needs it. The latter have no users of their own.
+    /// The same, and only what is in use.
     #[must_use]
     pub fn takes_in_use(&self, repository: &Repository, in_use: &InUse, now: i64) -> Vec<Expiry> {
-        let graph = Graph::new(repository);
-        let used = repository
-            .images()
-            .iter()
-            .enumerate()
-            .filter(|(_, image)| !in_use.users(&image.digest).is_empty())
-            .map(|(at, _)| at);
-        // Losing a signature does not stop a task; losing a child does.
-        let mut needed: BTreeSet<usize> = used.clone().collect();
-        let mut queue: Vec<usize> = used.collect();
-        while let Some(at) = queue.pop() {
-            queue.extend(graph.children(at).iter().filter(|&&child| needed.insert(child)));
-        }
-        self.simulate(repository, in_use, now)
-            .into_iter()
-            .filter(|expiry| {
-                repository.position(&expiry.digest).is_some_and(|at| needed.contains(&at))
-            })
-            .collect()
+        let mut takes = self.simulate(repository, in_use, now);
+        takes.retain(|expiry| expiry.in_use);
+        takes
     }
 
     /// The rule that marks each image, before manifest lists are looked at.
@@ -300,11 +293,27 @@ impl Selection {
             }
             CountType::SinceImagePushed => by_time(&|image| image.pushed_at),
             CountType::SinceImagePulled => {
-                by_time(&|image| image.last_pulled_at.or(image.pushed_at))
+                by_time(&|image| image.last_pulled_at.max(image.activated_at).or(image.pushed_at))
             }
             CountType::SinceImageTransitioned => by_time(&|image| image.archived_at),
         }
     }
+}
+
+/// Whether each image is in use, by itself or as a child of something that is. Losing a
+/// signature does not stop a task; losing a child does.
+fn needed(graph: &Graph<'_>, images: &[Image], in_use: &InUse) -> Vec<bool> {
+    let used = |image: &Image| !in_use.users(&image.digest).is_empty();
+    let mut needed: Vec<bool> = images.iter().map(used).collect();
+    let mut queue: Vec<usize> = (0..needed.len()).filter(|&at| needed[at]).collect();
+    while let Some(at) = queue.pop() {
+        for &child in graph.children(at) {
+            if !std::mem::replace(&mut needed[child], true) {
+                queue.push(child);
+            }
+        }
+    }
+    needed
 }
 
 /// Takes the mark from images that a list references which stays. Goes round,

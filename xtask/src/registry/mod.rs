@@ -9,6 +9,7 @@
 
 pub mod builder_cache;
 pub mod builder_prune;
+pub mod cost;
 pub mod digest;
 pub mod glob;
 pub mod graph;
@@ -21,7 +22,9 @@ pub mod plan;
 pub mod policy;
 pub mod recheck;
 pub mod repository;
+pub mod stages;
 pub mod usage;
+pub mod users;
 
 #[cfg(test)]
 mod fixture;

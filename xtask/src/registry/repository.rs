@@ -19,6 +19,8 @@ pub struct Image {
     pub last_pulled_at: Option<i64>,
     /// When it was moved to the archive, if that is where it is.
     pub archived_at: Option<i64>,
+    /// When it last came back from the archive.
+    pub activated_at: Option<i64>,
     /// Compressed size in bytes as ECR reports it; of an index, its largest child's.
     pub size: u64,
     /// Media type of the manifest.

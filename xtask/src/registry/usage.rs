@@ -1,16 +1,15 @@
 //! Disk usage as rows of one table: the builder's cache and the registry.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod builder;
+mod repository;
+
 use std::fmt;
 
 use serde::Serialize;
 
-use super::builder_cache::{BuilderCache, RecordKind};
-use super::digest::Digest;
-use super::graph::{Class, Graph, blobs, image_bytes};
-use super::in_use::InUse;
-use super::plan::PrunePlan;
-use super::repository::Repository;
+pub use builder::builder_rows;
+pub use repository::registry_rows;
+
 use crate::units::{format_ago, format_size};
 
 /// Where disk space is used.
@@ -40,8 +39,14 @@ impl fmt::Display for Area {
 pub struct Row {
     /// Where.
     pub area: Area,
-    /// What, in the plural; `total` for the sum of an area.
+    /// What, for people, in the plural; `total` for the sum of an area.
     pub what: String,
+    /// The kind of record or image; `total` for the sum of an area.
+    pub kind: String,
+    /// The stage of the Dockerfile, or the id of the cache mount.
+    pub name: Option<String>,
+    /// The repository's name; of the builder's cache there is none.
+    pub repository: Option<String>,
     /// How many records or images.
     pub count: usize,
     /// Bytes that they take, what several of them share counted once. In the
@@ -58,99 +63,17 @@ pub struct Row {
     pub last_used: Option<i64>,
 }
 
-/// The builder's cache by kind, cache mounts each by its id, and the total.
-/// Empty when there are no records.
-#[must_use]
-pub fn builder_rows(cache: &BuilderCache) -> Vec<Row> {
-    let mut rows: BTreeMap<(&RecordKind, Option<String>), Row> = BTreeMap::new();
-    let mut total = row(Area::Builder, "total".to_owned());
-    for record in &cache.records {
-        let mount = record.mount_id();
-        let what = mount
-            .as_ref()
-            .map_or_else(|| record.kind.to_string(), |id| format!("cache mount {id}"));
-        let kind = rows.entry((&record.kind, mount)).or_insert_with(|| row(Area::Builder, what));
-        for row in [kind, &mut total] {
-            row.count += 1;
-            row.bytes += record.bytes;
-            row.reclaimable += if record.reclaimable() { record.bytes } else { 0 };
-            row.shared += if record.shared { record.bytes } else { 0 };
-            row.in_use += usize::from(record.in_use);
-            row.last_used = row.last_used.max(record.last_used);
-        }
-    }
-    with_total(rows.into_values().collect(), total)
-}
-
-/// The repository by class of image and the total, layers that images share
-/// counted once. What is reclaimable is what `prune` would delete.
-#[must_use]
-pub fn registry_rows(
-    repository: &Repository,
-    in_use: &InUse,
-    prune: Option<&PrunePlan>,
-) -> Vec<Row> {
-    let graph = Graph::new(repository);
-    let images = repository.images();
-    let classes: Vec<Class> = (0..images.len()).map(|at| graph.class(at)).collect();
-    let deleted: HashSet<&Digest> =
-        prune.iter().flat_map(|plan| &plan.delete).map(|deletion| &deletion.digest).collect();
-
-    // Each blob with the classes that have it, and whether anything kept does.
-    let mut owners: HashMap<&Digest, (u64, BTreeSet<Class>, bool)> = HashMap::new();
-    let mut rows: BTreeMap<Class, Row> = BTreeMap::new();
-    let mut total = row(Area::Registry, "total".to_owned());
-    for (image, &class) in images.iter().zip(&classes) {
-        let goes = deleted.contains(&image.digest);
-        let own = match blobs(repository, image) {
-            Some(blobs) => {
-                for blob in blobs {
-                    let owner = owners
-                        .entry(&blob.digest)
-                        .or_insert_with(|| (blob.size, BTreeSet::new(), false));
-                    owner.1.insert(class);
-                    owner.2 |= !goes;
-                }
-                0
-            }
-            None => image_bytes(repository, image),
-        };
-        let class = rows.entry(class).or_insert_with(|| row(Area::Registry, plural(class)));
-        for row in [class, &mut total] {
-            row.count += 1;
-            row.bytes += own;
-            row.reclaimable += if goes { own } else { 0 };
-            row.in_use += usize::from(!in_use.users(&image.digest).is_empty());
-            row.last_used = row.last_used.max(image.last_pulled_at.max(image.pushed_at));
-        }
-    }
-    for (bytes, classes, kept) in owners.values() {
-        total.bytes += bytes;
-        total.reclaimable += if *kept { 0 } else { *bytes };
-        for (place, class) in classes.iter().enumerate() {
-            let Some(row) = rows.get_mut(class) else { continue };
-            row.bytes += bytes;
-            row.shared += if classes.len() > 1 { *bytes } else { 0 };
-            // Freed once, so told once.
-            row.reclaimable += if *kept || place > 0 { 0 } else { *bytes };
-        }
-    }
-    total.shared = owners.values().filter(|(_, classes, _)| classes.len() > 1).map(|o| o.0).sum();
-    let mut rows: Vec<(Class, Row)> = rows.into_iter().collect();
-    rows.sort_by_key(|(class, _)| order(*class));
-    with_total(rows.into_iter().map(|(_, row)| row).collect(), total)
-}
-
 /// The rows as lines of text: a header, words to the left, numbers to the right.
 #[must_use]
 pub fn table(rows: &[Row], now: i64) -> Vec<String> {
     const RIGHT: [bool; 8] = [false, false, true, true, true, true, true, true];
     let header = ["AREA", "WHAT", "COUNT", "SIZE", "RECLAIMABLE", "SHARED", "IN USE", "LAST USED"];
-    let mut cells = vec![header.map(str::to_owned)];
+    let mut cells = vec![header.map(str::to_owned).to_vec()];
     cells.extend(rows.iter().map(|row| {
-        [
+        let of = row.repository.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+        vec![
             row.area.to_string(),
-            row.what.clone(),
+            format!("{}{of}", row.what),
             row.count.to_string(),
             format_size(row.bytes),
             format_size(row.reclaimable),
@@ -159,21 +82,36 @@ pub fn table(rows: &[Row], now: i64) -> Vec<String> {
             row.last_used.map_or_else(|| "-".to_owned(), |at| format_ago(now, at)),
         ]
     }));
-    let width = |column: usize| {
-        cells.iter().map(|line: &[String; 8]| line[column].chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |line: &[String; 8]| {
-        let padded = line.iter().zip(&widths).zip(RIGHT).map(|((cell, &width), right)| {
-            if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+    columns(&cells, &RIGHT)
+}
+
+/// Cells as lines, those of a column under each other; `right` tells the columns of numbers.
+pub(super) fn columns(cells: &[Vec<String>], right: &[bool]) -> Vec<String> {
+    let width = |column: usize| cells.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<usize> = (0..right.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |line: &Vec<String>| {
+        let padded = line.iter().zip(&widths).zip(right).map(|((cell, &width), right)| {
+            if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         });
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     cells.iter().map(line).collect()
 }
 
-fn row(area: Area, what: String) -> Row {
-    Row { area, what, count: 0, bytes: 0, reclaimable: 0, shared: 0, in_use: 0, last_used: None }
+fn row(area: Area, kind: &str, what: String) -> Row {
+    Row {
+        area,
+        what,
+        kind: kind.to_owned(),
+        name: None,
+        repository: None,
+        count: 0,
+        bytes: 0,
+        reclaimable: 0,
+        shared: 0,
+        in_use: 0,
+        last_used: None,
+    }
 }
 
 fn with_total(mut rows: Vec<Row>, total: Row) -> Vec<Row> {
@@ -183,38 +121,19 @@ fn with_total(mut rows: Vec<Row>, total: Row) -> Vec<Row> {
     rows
 }
 
-/// What people look for first comes first.
-fn order(class: Class) -> usize {
-    match class {
-        Class::Tagged => 0,
-        Class::IndexChild => 1,
-        Class::Attestation => 2,
-        Class::Referrer => 3,
-        Class::Cache => 4,
-        Class::Untagged => 5,
-    }
-}
-
-fn plural(class: Class) -> String {
-    match class {
-        Class::Tagged => "tagged images",
-        Class::IndexChild => "index children",
-        Class::Attestation => "attestations",
-        Class::Referrer => "referrers",
-        Class::Cache => "build caches",
-        Class::Untagged => "untagged images",
-    }
-    .to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::super::builder_cache::parse_engine;
+    use serde_json::json;
+
+    use super::super::builder_cache::{BuilderCache, parse_engine};
     use super::super::fixture::{NOW, cache, image, index, layers, list, real, repository};
-    use super::super::plan::plan;
+    use super::super::in_use::InUse;
+    use super::super::plan::{PrunePlan, plan};
     use super::super::policy::Policy;
+    use super::super::repository::Repository;
+    use super::super::stages::Stages;
     use super::*;
 
     fn builder() -> BuilderCache {
@@ -228,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_builder_s_rows_add_up_to_its_total() {
-        let rows = builder_rows(&builder());
+        let rows = builder_rows(&builder(), None);
         let what: Vec<(&str, usize)> =
             rows.iter().map(|row| (row.what.as_str(), row.count)).collect();
         assert_eq!(
@@ -247,8 +166,52 @@ mod tests {
         assert_eq!(total.bytes, builder().records.iter().map(|record| record.bytes).sum::<u64>());
         assert_eq!(total.reclaimable, total.bytes, "nothing was being built");
         assert!(total.shared > 4_160_350 && total.shared < total.bytes);
+        assert_eq!(
+            (rows[1].kind.as_str(), rows[1].name.as_deref()),
+            ("cache-mount", Some("/root/.cache/pip"))
+        );
         let empty = BuilderCache { records: Vec::new(), exact: true };
-        assert_eq!(builder_rows(&empty), []);
+        assert_eq!(builder_rows(&empty, None), []);
+    }
+
+    #[test]
+    fn layers_are_told_apart_by_stage_as_far_as_that_goes() {
+        let record = |id: &str, description: &str, parent: &str, size: u64| {
+            json!({ "ID": id, "Type": "regular", "Description": description, "Size": size,
+                "Parents": if parent.is_empty() { json!(null) } else { json!([parent]) } })
+        };
+        let cache = parse_engine(
+            json!({ "BuildCache": [
+                record("a", "", "", 100),
+                record("b", "mount / from exec /bin/sh -c make x", "a", 20),
+                record("c", "[app 1/1] COPY --from=base /x /x", "b", 3),
+                record("d", "[app 1/1] COPY --from=base /y /y", "b", 4),
+                record("e", "pulled from docker.io/library/debian:13", "", 50),
+                record("f", "imported sha256:12", "", 6),
+                record("g", "", "", 7),
+            ] })
+            .to_string()
+            .as_bytes(),
+        );
+        let cache = cache.unwrap();
+        let stages =
+            Stages::parse("FROM x AS base\nRUN make x\nFROM base AS app\nCOPY --from=base /x /x");
+        let rows = builder_rows(&cache, Some(&stages));
+        let short: Vec<(&str, &str, Option<&str>, u64)> = rows
+            .iter()
+            .map(|r| (r.what.as_str(), r.kind.as_str(), r.name.as_deref(), r.bytes))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("layers of stage base", "layer", Some("base"), 20),
+                ("layers of stage app", "layer", Some("app"), 3),
+                ("layers of base images", "base-image", None, 150),
+                ("layers from a cache", "imported", None, 6),
+                ("other layers", "layer", None, 11),
+                ("total", "total", None, 190),
+            ]
+        );
     }
 
     #[test]
@@ -308,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned() {
-        let mut rows = builder_rows(&builder());
+        let mut rows = builder_rows(&builder(), None);
         rows.retain(|row| row.what != "layers");
         rows[0].last_used = None;
         let lines = table(&rows, 1_795_387_200);
@@ -326,7 +289,7 @@ mod tests {
 
     #[test]
     fn rows_are_bytes_in_json() {
-        let json = serde_json::to_value(&builder_rows(&builder())[1]).unwrap();
+        let json = serde_json::to_value(&builder_rows(&builder(), None)[1]).unwrap();
         assert_eq!(json["area"], "builder");
         assert_eq!(json["bytes"], 131_072);
         assert!(json["last-used"].as_i64().is_some());

@@ -114,6 +114,7 @@ fn pulls_and_the_archive_have_their_own_clocks() {
     let images = vec![
         Image { last_pulled_at: day(2), ..image(30, &["a"]) },
         image(31, &["b"]),
+        Image { activated_at: day(3), last_pulled_at: day(90), ..image(32, &["back"]) },
         Image { archived_at: day(100), ..image(200, &["c"]) },
         Image { archived_at: day(10), ..image(201, &["d"]) },
     ];
@@ -159,7 +160,7 @@ fn what_is_in_use_and_would_go_is_found_with_its_users() {
     assert_eq!(
         taken.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
-            "rule 5 would delete sha256:000000000000".to_owned(),
+            "rule 5 would delete sha256:000000000000, part of an index that is in use".to_owned(),
             "rule 5 would delete sha256:000000000000, used by service main/web".to_owned(),
         ]
     );
