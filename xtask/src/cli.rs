@@ -81,6 +81,8 @@ pub enum Command {
     /// The builder that xtask.toml asks for
     #[command(subcommand)]
     Builder(BuilderCommand),
+    /// Builds over time: how long they took, and what came out of the cache
+    History(HistoryArgs),
     /// Check everything that a deploy needs; each finding comes with its fix
     Doctor,
     /// The CloudFormation stack
@@ -347,6 +349,17 @@ pub struct BuilderRmArgs {
     /// Show, do nothing
     #[command(flatten)]
     pub dry: DryRun,
+}
+
+/// Options of `history`.
+#[derive(Args, Debug)]
+pub struct HistoryArgs {
+    /// Show so many builds, the latest; with --env NAME those of that environment
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Also write them as a page with charts
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// What to do with the stack.

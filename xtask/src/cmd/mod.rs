@@ -5,6 +5,7 @@ mod builder;
 mod deploy;
 mod doctor;
 mod du;
+mod history;
 mod infra;
 mod local;
 mod logs;
@@ -50,6 +51,7 @@ pub async fn run(cli: &Cli, ui: &Ui) -> Result<Exit> {
         Command::Du(args) => du::run(ui, &config, args).await,
         Command::Prune(args) => prune::run(ui, &config, args).await,
         Command::Builder(command) => builder::run(ui, &config, command).await,
+        Command::History(args) => history::run(ui, &config, cli.global.env.as_deref(), args).await,
         Command::Doctor => doctor::run(ui, &config).await,
         Command::Infra(InfraCommand::Diff) => infra::diff(ui, &config).await,
         Command::Infra(InfraCommand::Deploy { yes, dry }) => {

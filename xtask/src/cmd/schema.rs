@@ -9,7 +9,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use super::{build, builder, doctor, du, infra, prune, status};
+use super::{build, builder, doctor, du, history, infra, prune, status};
 use crate::apply::run::Ran;
 use crate::cli::Cli;
 use crate::local;
@@ -46,6 +46,7 @@ fn documents() -> BTreeMap<&'static str, Vec<Document>> {
                 of::<prune::simulate::Simulation>,
             ],
         ),
+        ("history", vec![of::<history::Report<'_>>]),
         ("doctor", vec![of::<doctor::Report<'_>>]),
         ("builder-ls", vec![of::<builder::List>]),
         ("builder-inspect", vec![of::<builder::Report>]),

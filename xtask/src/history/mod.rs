@@ -5,11 +5,16 @@
 //!
 //! *Architecture Invariant:* everything here is a pure function of its arguments.
 
+pub mod buildkit;
 mod median;
+pub mod page;
 mod record;
+pub mod summary;
 
+pub use buildkit::BuildkitBuild;
 pub use median::Medians;
 pub use record::{Output, Record, Verdict, parse, with};
+pub use summary::Summary;
 
 /// The file, relative to the project's root.
 pub const FILE: &str = "target/xtask/history.jsonl";

@@ -17,11 +17,13 @@ const LONGEST_INSTRUCTION: usize = 100;
 
 /// One build. Times are seconds, sizes bytes; what is not known is absent or null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Record {
     /// [`VERSION`].
     pub version: u32,
     /// When the build began, by this machine's clock: RFC 3339.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub at: Option<Timestamp>,
     /// How it ended.
     pub verdict: Verdict,
@@ -77,6 +79,7 @@ pub struct Record {
 
 /// How a build ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// It is built, and where it was wanted.
@@ -95,6 +98,7 @@ pub enum Verdict {
 
 /// Where an image went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
     /// Into the local image store.
@@ -109,6 +113,7 @@ pub enum Output {
 
 /// A stage of a build.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct StageRecord {
     /// Its name, with the platform in front where there were several.
@@ -125,6 +130,7 @@ pub struct StageRecord {
 
 /// A step of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct StepRecord {
     /// The instruction, shortened.

@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use crate::history::{self, Record};
+use anyhow::Result;
+
+use crate::exit::{Exit, Failure};
+use crate::history::{self, BuildkitBuild, Record, buildkit};
+use crate::plan::argv::Argv;
+use crate::proc::{Env, captured};
 
 /// What is recorded of earlier builds of a project, the oldest first. Where there is no record,
 /// or none that can be read, there were no earlier builds: it is there to compare with, and no
@@ -12,9 +17,34 @@ pub fn history(root: &Path) -> Vec<Record> {
     history::parse(&String::from_utf8_lossy(&text))
 }
 
+/// What BuildKit itself remembers of a builder's builds, the newest first.
+///
+/// # Errors
+/// [`Exit::Prerequisite`]: the builder can not be asked, or buildx or BuildKit keeps no history.
+pub async fn buildkit_history(builder: &str) -> Result<Vec<BuildkitBuild>> {
+    let output = captured(history_argv(builder), Env::default()).await?;
+    if !output.ok() {
+        let text = format!("the builder `{builder}` tells no history: {}", output.reason());
+        return Err(Failure::new(Exit::Prerequisite, text)
+            .hint("it needs buildx 0.20 and BuildKit 0.19 or newer")
+            .into());
+    }
+    Ok(buildkit::parse(&output.stdout))
+}
+
+fn history_argv(builder: &str) -> Argv {
+    Argv::docker(["buildx", "history", "ls", "--builder", builder, "--format", "json"])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_builder_is_asked_by_its_name() {
+        let line = history_argv("b").to_string();
+        assert_eq!(line, "docker buildx history ls --builder b --format json");
+    }
 
     #[test]
     fn no_record_is_no_builds() {

@@ -21,6 +21,7 @@ mod event;
 mod excerpt;
 mod failure;
 pub mod frame;
+pub mod html;
 pub mod log;
 mod name;
 mod output;

@@ -30,6 +30,11 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0).max(0)
     }
 
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    pub fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SECOND)
+    }
+
     /// This moment and `elapsed` more.
     #[must_use]
     pub fn plus(self, elapsed: std::time::Duration) -> Self {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
+    html::{Escaped, round_step},
     report::{BuildReport, Outcome, PhaseReport, StageReport, StepReport, StepState},
     text::{bytes, count, duration},
 };
@@ -106,15 +107,8 @@ impl Scale {
         (seconds / self.seconds * 100.0).clamp(0.0, 100.0)
     }
 
-    /// 1, 2 or 5 times a power of ten.
     fn tick_seconds(&self) -> f64 {
-        let least = self.seconds / MOST_TICKS;
-        let power = 10.0_f64.powf(least.log10().floor());
-        [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|factor| factor * power)
-            .find(|tick| *tick >= least)
-            .unwrap_or(power * 10.0)
+        round_step(self.seconds / MOST_TICKS)
     }
 
     fn ticks(&self) -> impl Iterator<Item = f64> {
@@ -269,25 +263,6 @@ fn class(state: StepState) -> &'static str {
     }
 }
 
-/// Text for an element or an attribute in double quotes.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,14 +276,5 @@ mod tests {
             let ticks: Vec<_> = scale.ticks().collect();
             assert!((2..=10).contains(&ticks.len()), "{seconds}: {ticks:?}");
         }
-    }
-
-    #[test]
-    fn markup_is_text() {
-        let hostile = "\"><script>alert('x') && 1</script>";
-        assert_eq!(
-            Escaped(hostile).to_string(),
-            "&quot;&gt;&lt;script&gt;alert(&#39;x&#39;) &amp;&amp; 1&lt;/script&gt;"
-        );
     }
 }

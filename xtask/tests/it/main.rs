@@ -12,5 +12,6 @@ mod caches;
 mod e2e;
 mod interrupt;
 mod schema;
+mod storage;
 mod support;
 mod tidy;
