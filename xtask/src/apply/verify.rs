@@ -42,7 +42,8 @@ impl fmt::Display for HealthAnswer {
 /// those of its platforms' manifests all count: ECS reports the one that it pulled.
 ///
 /// # Errors
-/// [`Exit::VerificationFailed`]: a task runs something else, or none runs it.
+/// [`Exit::VerificationFailed`]: a task runs something else, or none runs it. Or ECR can not be
+/// asked, which is needed only where a task reports another digest.
 pub async fn digests(
     aws: &Aws,
     environment: &Environment,
@@ -52,28 +53,12 @@ pub async fn digests(
     let Some((_, digest)) = image.split_once('@') else {
         return Ok(format!("{image} is not named by its digest, so there is nothing to compare"));
     };
-    let manifest = ecr::image(aws, environment, digest).await?.map(|image| image.manifest);
-    let accepted = accepted(digest, manifest.as_deref());
-    let reported = |task: &Task| {
+    let reported = tasks.iter().filter_map(|task| {
         let container = task.containers.iter().find(|c| c.name == environment.container)?;
-        container.image_digest.clone()
-    };
-    let mut checked = 0_usize;
-    for task in tasks {
-        match reported(task) {
-            Some(found) if accepted.contains(&found) => checked += 1,
-            Some(found) => {
-                return Err(Failure::new(
-                    Exit::VerificationFailed,
-                    format!("task {} runs {found}, and not {digest}", task_id(&task.arn)),
-                )
-                .hint("somebody else may have deployed meanwhile: `cargo xtask status`")
-                .into());
-            }
-            None => {}
-        }
-    }
-    if checked == 0 {
+        Some((task, container.image_digest.as_deref()?))
+    });
+    let reported: Vec<_> = reported.collect();
+    if reported.is_empty() {
         return Err(Failure::new(
             Exit::VerificationFailed,
             format!("no running task reports an image digest, so {digest} can not be confirmed"),
@@ -81,7 +66,20 @@ pub async fn digests(
         .hint("look at the tasks with `cargo xtask status`")
         .into());
     }
-    Ok(format!("{checked} of {} tasks run {digest}", tasks.len()))
+    if reported.iter().any(|(_, found)| *found != digest) {
+        let manifest = ecr::image(aws, environment, digest).await?.map(|image| image.manifest);
+        let accepted = accepted(digest, manifest.as_deref());
+        let other = reported.iter().find(|(_, found)| !accepted.iter().any(|a| a == found));
+        if let Some((task, found)) = other {
+            return Err(Failure::new(
+                Exit::VerificationFailed,
+                format!("task {} runs {found}, and not {digest}", task_id(&task.arn)),
+            )
+            .hint("somebody else may have deployed meanwhile: `cargo xtask status`")
+            .into());
+        }
+    }
+    Ok(format!("{} of {} tasks run {digest}", reported.len(), tasks.len()))
 }
 
 /// Compares an image's compressed size, in bytes, with the space that a task has, in GiB.

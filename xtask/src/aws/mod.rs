@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Result;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::{SharedCredentialsProvider, error::CredentialsError};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -159,10 +159,11 @@ where
                 Some(message) => format!("{code}: {message}"),
                 None => code.to_owned(),
             };
-            let (exit, hint) = advice(doing, code);
-            (exit, text, hint, try_again(code, service.raw().status().as_u16()))
+            let again = try_again(code, service.raw().status().as_u16());
+            let (exit, hint) = advice(doing, code, again);
+            (exit, text, hint, again)
         }
-        SdkError::DispatchFailure(failure) if failure.is_other() || failure.is_user() => (
+        SdkError::DispatchFailure(_) if has_cause::<CredentialsError>(error) => (
             Exit::Prerequisite,
             chain(error),
             "there are no usable AWS credentials: sign in (`aws sso login`), or set `profile` in \
@@ -223,8 +224,8 @@ const THROTTLING: [&str; 5] = [
 const EXPIRED: [&str; 3] =
     ["RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId"];
 
-/// The exit code and the advice for an error code of AWS.
-fn advice(doing: &str, code: &str) -> (Exit, String) {
+/// The exit code and the advice for an error code of AWS, and whether it may go away.
+fn advice(doing: &str, code: &str, again: Again) -> (Exit, String) {
     match code {
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedException" => (
             Exit::Prerequisite,
@@ -248,12 +249,23 @@ fn advice(doing: &str, code: &str) -> (Exit, String) {
             Exit::Prerequisite,
             "check the name in xtask.toml; `cargo xtask infra deploy` creates the stack".into(),
         ),
-        code if try_again(code, 400) == Again::Slower => (
+        _ if again == Again::Slower => (
             Exit::Unexpected,
             "AWS kept throttling after five tries: wait a minute and run it again".into(),
         ),
+        _ if again == Again::Soon => (
+            Exit::Unexpected,
+            "the fault is on the side of AWS, in five tries: wait a minute and run it again; the AWS \
+             Health Dashboard may know more"
+                .into(),
+        ),
         _ => (Exit::Unexpected, "the AWS documentation lists the operation's errors".into()),
     }
+}
+
+/// Whether an error of this type is among the causes.
+fn has_cause<T: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<T>)
 }
 
 /// An error and its causes, each said once.
@@ -276,7 +288,12 @@ fn first_line(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::ProvideCredentials;
+    use aws_credential_types::provider::future::ProvideCredentials as Answer;
+
+    use super::stand_in::StandIn;
     use super::*;
+    use crate::exit::{exit_of, hint_of};
 
     #[test]
     fn what_may_go_away_by_itself_is_told_apart() {
@@ -290,5 +307,69 @@ mod tests {
         assert_eq!(try_again("an error without a code", 503), Again::Soon);
         assert_eq!(try_again("NotImplemented", 501), Again::Useless);
         assert_eq!(try_again("AccessDeniedException", 400), Again::Useless);
+    }
+
+    #[derive(Debug)]
+    struct NoCredentials;
+
+    impl ProvideCredentials for NoCredentials {
+        fn provide_credentials<'a>(&'a self) -> Answer<'a>
+        where
+            Self: 'a,
+        {
+            Answer::ready(Err(CredentialsError::not_loaded("no profile")))
+        }
+    }
+
+    /// What is said of a call that fails.
+    async fn said(aws: &Aws) -> (Exit, String, String) {
+        let error = aws.ecs.list_clusters().send().await.unwrap_err();
+        let error = explain("ecs:ListClusters", &error);
+        (exit_of(&error), error.to_string(), hint_of(&error).unwrap_or_default().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_is_not_taken_for_missing_credentials() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // The whole request: the end of the connection would be a reset otherwise.
+                let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+                while !request.ends_with(b"{}") {
+                    let read = std::io::Read::read(&mut stream, &mut piece).unwrap();
+                    request.extend(&piece[..read]);
+                }
+            }
+        });
+        let stand_in = StandIn::start(|_, _, _| (200, serde_json::json!({})));
+        let config = stand_in.aws().await.config;
+        let config = config.into_builder().endpoint_url(url).build();
+        let ecs = aws_sdk_ecs::Client::new(&config);
+        let error = ecs.list_clusters().send().await.unwrap_err();
+        let error = explain("ecs:ListClusters", &error);
+        assert_eq!(exit_of(&error), Exit::Prerequisite, "{error:#}");
+        assert!(hint_of(&error).unwrap().starts_with("AWS can not be reached"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_are_told_as_such() {
+        let stand_in = StandIn::start(|_, _, _| (200, serde_json::json!({})));
+        let mut aws = stand_in.aws().await;
+        let none = SharedCredentialsProvider::new(NoCredentials);
+        let config = aws.config.into_builder().credentials_provider(none).build();
+        aws.ecs = aws_sdk_ecs::Client::new(&config);
+        aws.config = config;
+        let (exit, text, hint) = said(&aws).await;
+        assert_eq!(exit, Exit::Prerequisite, "{text}");
+        assert!(hint.starts_with("there are no usable AWS credentials"), "{text}: {hint}");
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_aws_is_told_from_one_of_ours() {
+        let stand_in = StandIn::start(|_, _, _| (503, serde_json::json!({ "__type": "Odd" })));
+        let (exit, text, hint) = said(&stand_in.aws().await).await;
+        assert_eq!((exit, text.as_str()), (Exit::Unexpected, "ecs:ListClusters: Odd"));
+        assert!(hint.starts_with("the fault is on the side of AWS"), "{hint}");
     }
 }

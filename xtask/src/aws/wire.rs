@@ -12,7 +12,9 @@ use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
 use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
-use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
+use aws_smithy_runtime::client::retries::classifiers::{
+    HttpStatusCodeClassifier, TransientErrorClassifier,
+};
 use aws_smithy_runtime_api::client::auth::AuthSchemeOptionResolverParams;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
@@ -219,6 +221,7 @@ async fn call(
         .standard_retry(config.retry_config().unwrap_or(&RetryConfig::standard()))
         .retry_classifier(AwsErrorCodeClassifier::<WireError>::new())
         .retry_classifier(HttpStatusCodeClassifier::default())
+        .retry_classifier(TransientErrorClassifier::<WireError>::new())
         .timeout_config(config.timeout_config().cloned().unwrap_or(TimeoutConfig::disabled()))
         .sleep_impl(sleep)
         .time_source(aws_smithy_async::time::SystemTimeSource::new())

@@ -6,8 +6,9 @@ use super::check::Check;
 use crate::aws::Aws;
 use crate::config::{Environment, HealthUrl, is_http};
 use crate::exit::{Exit, Failure};
+use crate::observe::beside::beside;
 use crate::observe::ecs::{InFlight, ServiceFacts, services};
-use crate::observe::stack;
+use crate::observe::{rollout, stack};
 use crate::plan::deploy::HealthCheck;
 
 /// What a rollout depends on.
@@ -24,7 +25,11 @@ pub async fn for_rollout(
     aws: &Aws,
     environment: &Environment,
 ) -> (Vec<Check>, Option<RolloutFacts>) {
-    let (found, health) = tokio::join!(services(aws, environment), health(aws, environment));
+    let (found, health, tasks) = tokio::join!(
+        services(aws, environment),
+        health(aws, environment),
+        tasks(aws, environment),
+    );
     let (services_check, services) = Check::of("services", found, |services| {
         let each = services.iter().map(|service| {
             format!(
@@ -42,13 +47,30 @@ pub async fn for_rollout(
         None => "none is configured, so a deploy does not check it".to_owned(),
     });
     let mut checks = vec![services_check];
-    checks.extend(services.iter().map(|services| deployments(services)));
+    if let Some(services) = &services {
+        checks.extend([deployments(services), tasks]);
+    }
     checks.push(health_check);
     let facts = match (services, health) {
         (Some(services), Some(health)) => Some(RolloutFacts { services, health }),
         _ => None,
     };
     (checks, facts)
+}
+
+/// Whether the services' tasks can be looked at, as the watch of a rollout does: a role that may
+/// not would find out when everything is changed.
+async fn tasks(aws: &Aws, environment: &Environment) -> Check {
+    let each = environment.services.iter().map(|service| {
+        let (aws, cluster, service) = (aws.clone(), environment.cluster.clone(), service.clone());
+        async move { rollout::tasks(&aws, &cluster, &service).await }
+    });
+    let found = beside(each).await.map(|found| {
+        let tasks: Vec<_> = found.into_iter().flatten().collect();
+        let stopped = tasks.iter().filter(|task| task.stopped_at.is_some()).count();
+        format!("{} now, {stopped} that stopped lately", tasks.len() - stopped)
+    });
+    Check::new("tasks", found)
 }
 
 /// Whether another deployment is under way, which `--if-busy` decides about later.
