@@ -3,6 +3,7 @@
 //! Each test works on a copy of the repository, with ports of its own, so that a local
 //! environment that is up stays as it is. One runs at a time, also of several checkouts.
 
+mod faults;
 mod fingerprint;
 mod http;
 mod lock;

@@ -5,6 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use serde_json::Value;
+
 /// What was answered.
 #[derive(Debug)]
 pub struct Answer {
@@ -17,28 +19,33 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// GET.
 pub fn get(url: &str) -> Answer {
-    request(url, "GET", "")
+    request(url, "GET", "", "")
 }
 
 /// POST of JSON.
 pub fn post(url: &str, json: &str) -> Answer {
-    request(url, "POST", json)
+    request(url, "POST", "", json)
 }
 
-fn request(url: &str, method: &str, body: &str) -> Answer {
+/// A call to the emulator's AWS, by its `x-amz-target`.
+pub fn aws(url: &str, target: &str, request: &Value) -> Answer {
+    self::request(url, "POST", &format!("X-Amz-Target: {target}\r\n"), &request.to_string())
+}
+
+fn request(url: &str, method: &str, headers: &str, body: &str) -> Answer {
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let head = format!(
         "{method} /{path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+         Content-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -9,8 +9,10 @@ use tempfile::TempDir;
 
 use crate::support::Run;
 
-/// The emulator's port, and that of the stand-in of Supabase Storage.
-const PORT: &str = "4577";
+/// The emulator's port.
+pub const PORT: &str = "4577";
+
+/// The port of the stand-in of Supabase Storage.
 const STORAGE_PORT: &str = "5091";
 
 /// A copy of this repository. Dropping it takes its local environment down.
@@ -68,7 +70,8 @@ impl Copy {
         assert!(run.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&run.stderr));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -100,7 +103,8 @@ impl Copy {
         "variant.toml".into()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// `xtask` in it, to be started.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path());
         for name in ["XTASK_ENV", "XTASK_CONFIG", "GITHUB_ACTIONS"] {

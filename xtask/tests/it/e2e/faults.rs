@@ -1,0 +1,14 @@
+//! Faults, injected between `xtask` and the world: for each one the exit code, what is said,
+//! that the old version serves, and that nothing is left.
+//!
+//! AWS and the registry are reached through a proxy that makes their calls fail, the Docker
+//! Engine through a socket that can be cut. What is behind them is real: engine, BuildKit,
+//! registry, containers, and the emulator's ECS. The tests take turns on one stage; it is built
+//! by the first and taken down by the last.
+
+mod api;
+mod interruption;
+mod proxy;
+mod registry;
+mod rule;
+mod stage;
