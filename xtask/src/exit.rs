@@ -58,6 +58,27 @@ impl Exit {
         (Self::Interrupted, "interrupted"),
     ];
 
+    /// The verdict in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Success => "succeeded",
+            Self::RolledBack => "rolled-back",
+            Self::RolloutFailed => "failed",
+            Self::Superseded => "superseded",
+            Self::DeadlinePassed => "deadline-passed",
+            Self::VerificationFailed => "verification-failed",
+            Self::BuildFailed => "build-failed",
+            Self::PushFailed => "push-failed",
+            Self::Interrupted => "interrupted",
+            Self::Unexpected | Self::Usage | Self::Prerequisite => "error",
+        }
+    }
+
+    /// What it means, in the words of [`Self::TABLE`].
+    pub fn meaning(self) -> &'static str {
+        Self::TABLE.iter().find(|(exit, _)| *exit == self).map_or("", |(_, meaning)| meaning)
+    }
+
     /// The number that the process ends with.
     pub fn code(self) -> u8 {
         self as u8

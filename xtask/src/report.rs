@@ -1,5 +1,7 @@
 //! What `deploy` and `rollback` report: one object for people, JSON and GitHub Actions.
 
+mod summary;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -86,7 +88,11 @@ impl DeployReport {
         let digest = done.image.as_ref().and_then(|image| image.split_once('@'));
         Self {
             environment: environment.name.clone(),
-            verdict: word(exit, done.unchanged()),
+            verdict: if exit == Exit::Success && done.unchanged() {
+                "unchanged"
+            } else {
+                exit.word()
+            },
             exit_code: exit.code(),
             digest: digest.map(|(_, digest)| digest.to_owned()),
             image: done.image.clone(),
@@ -159,15 +165,6 @@ impl DeployReport {
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
     }
-
-    fn markdown(&self) -> String {
-        let cell = |text: &str| text.replace('|', "\\|").replace(['\r', '\n'], " ");
-        let mut text = format!("### {}: {}\n\n| | |\n|---|---|\n", self.environment, self.verdict);
-        for (name, value) in self.rows() {
-            text.push_str(&format!("| {} | {} |\n", cell(&name), cell(&value)));
-        }
-        text
-    }
 }
 
 /// Where the time of a rollout went, a row a phase that ECS told of.
@@ -191,21 +188,4 @@ fn phase_rows(phases: &PhaseTimes) -> Vec<(String, String)> {
 
 fn human_millis(millis: u64) -> String {
     human_seconds(std::time::Duration::from_millis(millis).as_secs_f64())
-}
-
-/// The verdict in one word.
-fn word(exit: Exit, unchanged: bool) -> &'static str {
-    match exit {
-        Exit::Success if unchanged => "unchanged",
-        Exit::Success => "succeeded",
-        Exit::RolledBack => "rolled-back",
-        Exit::RolloutFailed => "failed",
-        Exit::Superseded => "superseded",
-        Exit::DeadlinePassed => "deadline-passed",
-        Exit::VerificationFailed => "verification-failed",
-        Exit::BuildFailed => "build-failed",
-        Exit::PushFailed => "push-failed",
-        Exit::Interrupted => "interrupted",
-        Exit::Unexpected | Exit::Usage | Exit::Prerequisite => "error",
-    }
 }

@@ -19,7 +19,7 @@ use crate::observe::{ecr, inputs};
 use crate::plan::build::Output;
 use crate::plan::deploy::{Plan, Step};
 use crate::progress::{BuildReport, timeline, waterfall};
-use crate::ui::{Ui, human_bytes, human_seconds};
+use crate::ui::{Ui, fenced, human_bytes, human_seconds};
 
 /// What `build` reports.
 #[derive(Serialize)]
@@ -138,7 +138,14 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         ));
         lines.join("\n")
     })?;
-    ui.github(&[("image", &built.names[0]), ("digest", &built.image.digest)], "")?;
+    let image = built.image.pushed.as_ref().unwrap_or(&built.names[0]);
+    ui.github(
+        &[("image", image), ("digest", &built.image.digest), ("verdict", Exit::Success.word())],
+        &format!(
+            "### build: succeeded\n\nImage `{image}`\n\n{}\n",
+            fenced("text", &built.table().join("\n"))
+        ),
+    )?;
     if let Some(path) = &args.timeline {
         write_timeline(path, &built.report, &built.names[0])?;
     }

@@ -1,16 +1,36 @@
 //! GitHub Actions: groups, annotations, outputs and the job summary.
 //!
+//! The ECR token is not masked with `::add-mask::`: it is never printed, and the command itself
+//! would print it for whoever else reads the log.
+//!
 //! Source: the GitHub documentation, "Workflow commands for GitHub Actions".
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+
+use crate::progress::sanitise;
+
+/// The most lines of failed tasks that go into the summary, which may have 1 MiB.
+const TROUBLE: usize = 200;
 
 /// A job of GitHub Actions.
 pub struct Github {
     output: Option<PathBuf>,
     summary: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whether a group of log lines is open.
+    open: bool,
+    /// Whether the summary has the verdict.
+    published: bool,
+    /// Why tasks failed, and what they logged.
+    trouble: Vec<String>,
 }
 
 impl Github {
@@ -18,27 +38,54 @@ impl Github {
     pub fn detect() -> Option<Self> {
         let file = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         (std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true"))
-            .then(|| Self { output: file("GITHUB_OUTPUT"), summary: file("GITHUB_STEP_SUMMARY") })
+            .then(|| Self::new(file("GITHUB_OUTPUT"), file("GITHUB_STEP_SUMMARY")))
     }
 
-    /// Opens a group of log lines.
-    pub fn group(&self, title: &str) -> String {
-        format!("::group::{}", escape(title))
+    fn new(output: Option<PathBuf>, summary: Option<PathBuf>) -> Self {
+        Self { output, summary, state: Mutex::default() }
     }
 
-    /// Closes the group.
-    pub fn end_group(&self) -> &'static str {
-        "::endgroup::"
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a group of log lines. There are no groups in groups: an open one is closed.
+    pub fn group(&self, title: &str) -> Vec<String> {
+        let closed = self.end_group();
+        self.state().open = true;
+        closed.into_iter().chain([format!("::group::{}", escape(title))]).collect()
+    }
+
+    /// Closes the group that is open, if one is.
+    pub fn end_group(&self) -> Option<String> {
+        std::mem::take(&mut self.state().open).then(|| "::endgroup::".to_owned())
     }
 
     /// An error annotation.
-    pub fn error(&self, text: &str) -> String {
-        format!("::error::{}", escape(text))
+    pub fn error(&self, title: &str, text: &str, hint: Option<&str>) -> String {
+        let hint = hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
+        format!("::error title={}::{}", property(title), escape(&format!("{text}{hint}")))
     }
 
     /// A warning annotation.
-    pub fn warning(&self, text: &str) -> String {
-        format!("::warning::{}", escape(text))
+    pub fn warning(&self, text: &str, hint: Option<&str>) -> String {
+        let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
+        format!("::warning::{}", escape(&format!("{text}{hint}")))
+    }
+
+    /// Notes for the summary what a failed task said.
+    pub fn trouble(&self, line: String) {
+        let trouble = &mut self.state().trouble;
+        match trouble.len() {
+            ..TROUBLE => trouble.push(line),
+            TROUBLE => trouble.push("…".into()),
+            _ => {}
+        }
+    }
+
+    /// Whether there were outputs and a summary already.
+    pub fn published(&self) -> bool {
+        self.state().published
     }
 
     /// Appends to the step's outputs and to the job summary.
@@ -50,6 +97,11 @@ impl Github {
             let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
             Ok(file.write_all(text.as_bytes())?)
         };
+        let trouble = {
+            let mut state = self.state();
+            state.published = true;
+            std::mem::take(&mut state.trouble)
+        };
         if let Some(path) = &self.output {
             // A line break would let a value forge a further output.
             let line = |(name, value): &(&str, &str)| {
@@ -59,16 +111,54 @@ impl Github {
             append(path, &text).with_context(|| format!("GITHUB_OUTPUT {}", path.display()))?;
         }
         if let Some(path) = &self.summary {
-            append(path, summary)
+            let mut text = summary.to_owned();
+            if !trouble.is_empty() {
+                let fenced = fenced("text", &trouble.join("\n"));
+                text.push_str(&format!("\nTasks that failed:\n\n{fenced}\n"));
+            }
+            append(path, &text)
                 .with_context(|| format!("GITHUB_STEP_SUMMARY {}", path.display()))?;
         }
         Ok(())
     }
 }
 
+/// A block of Markdown that its own text can not end, without what commands a terminal.
+pub fn fenced(language: &str, text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(sanitise).collect();
+    let longest = lines.iter().map(|line| ticks(line)).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{}\n{fence}", lines.join("\n"))
+}
+
+/// The longest row of backticks.
+fn ticks(line: &str) -> usize {
+    line.split(|c| c != '`').map(str::len).max().unwrap_or(0)
+}
+
+/// A result of ours in which Actions finds no command. JSON stays the same value.
+pub fn harmless(text: &str, json: bool) -> String {
+    // Actions takes `##[…]` anywhere in a line, `::…::` where a line begins.
+    if json {
+        return text.replace("##[", "#\\u0023[");
+    }
+    let line = |line: &str| {
+        let (blank, rest) = line.split_at(line.len() - line.trim_start().len());
+        let rest = rest.replace("##[", "# #[");
+        let colon = if rest.starts_with("::") { ": " } else { "" };
+        format!("{blank}{colon}{}\n", &rest[usize::from(!colon.is_empty())..])
+    };
+    text.lines().map(line).collect()
+}
+
 /// Escapes the data of a workflow command.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Escapes a property of a workflow command.
+fn property(text: &str) -> String {
+    escape(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]
@@ -80,7 +170,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         std::fs::write(&output, "before=1\n").unwrap();
-        let github = Github { output: Some(output.clone()), summary: None };
+        let github = Github::new(Some(output.clone()), None);
         github.publish(&[("digest", "sha256:1\nimage=evil")], "").unwrap();
         let text = std::fs::read_to_string(output).unwrap();
         assert_eq!(text, "before=1\ndigest=sha256:1 image=evil\n");
@@ -88,7 +178,46 @@ mod tests {
 
     #[test]
     fn annotations_stay_one_line() {
-        let github = Github { output: None, summary: None };
-        assert_eq!(github.error("a\n::set-output"), "::error::a%0A::set-output");
+        let github = Github::new(None, None);
+        assert_eq!(
+            github.error("a: b, c", "a\n::set-output", Some("x")),
+            "::error title=a%3A b%2C c::a%0A::set-output%0A%0Ahint: x"
+        );
+        assert_eq!(github.warning("50%", None), "::warning::50%25");
+    }
+
+    #[test]
+    fn groups_do_not_nest_and_are_closed_once() {
+        let github = Github::new(None, None);
+        assert_eq!(github.end_group(), None);
+        assert_eq!(github.group("a"), ["::group::a"]);
+        assert_eq!(github.group("b"), ["::endgroup::", "::group::b"]);
+        assert_eq!(github.end_group().as_deref(), Some("::endgroup::"));
+        assert_eq!(github.end_group(), None);
+    }
+
+    #[test]
+    fn the_summary_ends_with_what_failed_tasks_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let summary = dir.path().join("summary");
+        let github = Github::new(None, Some(summary.clone()));
+        github.trouble("task 1 failed: exited with 1".into());
+        github.trouble("| ``` ::error::".into());
+        assert!(!github.published());
+        github.publish(&[], "### verdict\n").unwrap();
+        assert!(github.published());
+        let text = std::fs::read_to_string(summary).unwrap();
+        let block = "````text\ntask 1 failed: exited with 1\n| ``` ::error::\n````\n";
+        assert_eq!(text, format!("### verdict\n\nTasks that failed:\n\n{block}"));
+    }
+
+    #[test]
+    fn a_result_gives_no_commands() {
+        let text = "a ##[error]x\n  ::error::y\n::z\n";
+        assert_eq!(harmless(text, false), "a # #[error]x\n  : :error::y\n: :z\n");
+        let json = r###"{"a":"##[error]x"}"###;
+        let same: serde_json::Value = serde_json::from_str(&harmless(json, true)).unwrap();
+        assert_eq!(same["a"], "##[error]x");
+        assert!(!harmless(json, true).contains("##["));
     }
 }

@@ -23,6 +23,7 @@ use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::plan::deploy::Plan;
 use crate::progress::{BuildState, sanitise};
 use document::{DryRun, ErrorReport};
+pub use github::fenced;
 use style::Style;
 pub use style::{human_bytes, human_seconds};
 pub use table::table;
@@ -96,20 +97,22 @@ impl Ui {
         let s = &self.style;
         match event {
             Event::StepStarted { number, of, step } => {
-                let step = sanitise(step);
-                if let Some(github) = &self.github {
-                    self.line(&github.group(&step));
+                let (number, step) = (format!("[{number}/{of}]"), sanitise(step));
+                match &self.github {
+                    Some(github) => {
+                        let lines = github.group(&format!("{number} {step}"));
+                        lines.iter().for_each(|line| self.line(line));
+                    }
+                    None => self.line(&format!("{} {step}", s.dim(&number))),
                 }
-                self.line(&format!("{} {step}", s.dim(&format!("[{number}/{of}]"))));
             }
             Event::StepFinished { seconds, detail, .. } => {
+                // What came of it is not folded away with how.
+                self.end_group();
                 let took = s.dim(&human_seconds(*seconds));
                 match detail {
                     Some(detail) => self.line(&format!("      {} {took}", sanitise(detail))),
                     None => self.line(&format!("      done {took}")),
-                }
-                if let Some(github) = &self.github {
-                    self.line(github.end_group());
                 }
             }
             Event::Build(event) => {
@@ -117,6 +120,9 @@ impl Ui {
                 lines.iter().for_each(|line| self.line(line));
             }
             Event::Rollout { service, event } => {
+                if let (Some(github), Some(_)) = (&self.github, event.wants_log_of()) {
+                    github.trouble(format!("{service}: {event}"));
+                }
                 self.line(&format!("      {} {}", s.dim(service), sanitise(&event.to_string())));
             }
             Event::TaskLog { task, container, lines } => {
@@ -126,6 +132,9 @@ impl Ui {
                 ));
                 for line in lines {
                     self.line(&format!("      {} {}", s.dim("|"), sanitise(line)));
+                    if let Some(github) = &self.github {
+                        github.trouble(format!("  | {line}"));
+                    }
                 }
             }
             Event::ContainerLog { line } => {
@@ -138,7 +147,8 @@ impl Ui {
             Event::Detail { .. } => {}
             Event::Warning { text, hint } => {
                 if let Some(github) = &self.github {
-                    self.line(&github.warning(text));
+                    // Actions shows it among the lines, too.
+                    return self.line(&github.warning(text, hint.as_deref()));
                 }
                 self.line(&format!("{} {}", s.yellow("warning:"), sanitise(text)));
                 if let Some(hint) = hint {
@@ -157,6 +167,10 @@ impl Ui {
             Format::Json => serde_json::to_string_pretty(report)?,
             Format::Text => text(),
         };
+        if self.github.is_some() {
+            self.end_group();
+            out = github::harmless(&out, self.format == Format::Json);
+        }
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
@@ -245,23 +259,45 @@ impl Ui {
     /// Shows how a command failed, and returns its exit code.
     pub fn failed(&self, error: &anyhow::Error) -> Exit {
         let exit = exit_of(error);
-        let text = format!("{error:#}");
-        if let Some(github) = &self.github {
-            // Else the error would be folded away with the step that failed.
-            self.line(github.end_group());
-            self.line(&github.error(&text));
-        }
-        let text: Vec<_> = text.lines().map(sanitise).collect();
-        self.line(&format!("{} {}", self.style.red("error:"), text.join("\n")));
-        if let Some(hint) = hint_of(error) {
-            self.line("");
-            self.line(&format!("{} {}", self.style.bold("hint:"), sanitise(hint)));
+        let (text, hint) = (format!("{error:#}"), hint_of(error));
+        match &self.github {
+            Some(github) => self.failed_job(github, exit, &text, hint),
+            None => {
+                let text: Vec<_> = text.lines().map(sanitise).collect();
+                self.line(&format!("{} {}", self.style.red("error:"), text.join("\n")));
+                if let Some(hint) = hint {
+                    self.line("");
+                    self.line(&format!("{} {}", self.style.bold("hint:"), sanitise(hint)));
+                }
+            }
         }
         if self.format == Format::Json && !self.reported.load(Ordering::Relaxed) {
             // The exit code says it, too, where standard output is gone.
             let _ = self.result(&ErrorReport::from(error), String::new);
         }
         exit
+    }
+
+    /// An annotation in place of the error's lines, and outputs and a summary also where the
+    /// command came to none.
+    fn failed_job(&self, github: &github::Github, exit: Exit, text: &str, hint: Option<&str>) {
+        // Else the error would be folded away with the step that failed.
+        self.end_group();
+        let clean: Vec<_> = text.lines().map(sanitise).collect();
+        self.line(&github.error(exit.meaning(), &clean.join("\n"), hint));
+        if github.published() {
+            return;
+        }
+        let hint = hint.map_or(String::new(), |hint| format!("\n**Hint:** {}\n", sanitise(hint)));
+        let summary = format!("### {}\n\n{}\n{hint}", exit.word(), fenced("text", text));
+        if let Err(error) = github.publish(&[("verdict", exit.word())], &summary) {
+            self.line(&github.warning(&format!("Actions was not told: {error:#}"), None));
+        }
+    }
+
+    fn end_group(&self) {
+        let end = self.github.as_ref().and_then(github::Github::end_group);
+        end.iter().for_each(|line| self.line(line));
     }
 
     /// Writes one line to standard error. What can not be written is lost: there is

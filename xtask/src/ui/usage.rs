@@ -19,7 +19,11 @@ pub fn usage(error: &clap::Error) -> Exit {
     }
     let report = report(error);
     if let Some(github) = Github::detect() {
-        let _ = writeln!(std::io::stderr(), "{}", github.error(&report.error));
+        let _ = writeln!(
+            std::io::stderr(),
+            "{}",
+            github.error(Exit::Usage.meaning(), &report.error, report.hint.as_deref())
+        );
     }
     if wants_json(std::env::args_os()) {
         let json = serde_json::to_string_pretty(&report).unwrap_or_default();

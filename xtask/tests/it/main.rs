@@ -10,6 +10,7 @@ mod builder;
 mod builds;
 mod caches;
 mod e2e;
+mod github;
 mod interrupt;
 mod schema;
 mod storage;
