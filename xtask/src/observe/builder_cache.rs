@@ -126,6 +126,7 @@ mod tests {
             version: String::new(),
             context: "default".into(),
             buildx: String::new(),
+            buildx_path: None,
             containerd_store: true,
         };
         let line = |name: &str| engine_argv(&engine, &facts(name)).to_string();

@@ -23,6 +23,9 @@ pub struct Engine {
     pub context: String,
     /// The version of the buildx plug-in.
     pub buildx: String,
+    /// Where the plug-in is, if `docker` says.
+    #[serde(skip)]
+    pub buildx_path: Option<String>,
     /// Whether images are kept in the containerd image store.
     pub containerd_store: bool,
 }
@@ -55,6 +58,8 @@ struct Plugin {
     name: String,
     #[serde(default)]
     version: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
 }
 
 /// Asks for the engine and for buildx: one call, which answers for both.
@@ -87,6 +92,7 @@ fn read_info(stdout: &str, reason: &str) -> Result<Engine> {
         version: info.server_version,
         context,
         buildx: buildx.version.unwrap_or_default(),
+        buildx_path: buildx.path.filter(|path| !path.is_empty()),
         containerd_store,
     })
 }

@@ -1,10 +1,35 @@
 //! The commands that ask BuildKit what an image is made from, without making it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::argv::Argv;
 use crate::config::Config;
+
+/// How buildx is started for these commands.
+#[derive(Clone, Debug)]
+pub struct Buildx {
+    /// The plug-in's program. Started by itself it is there sooner than by `docker`, which first
+    /// starts it to ask what it is.
+    pub program: Option<String>,
+    /// An empty folder for its configuration: so it has no builder but that of the Docker
+    /// context, and keeps no record of these builds among the user's.
+    pub config: PathBuf,
+}
+
+impl Buildx {
+    fn argv(&self, args: &[&str]) -> Argv {
+        let argv = match &self.program {
+            Some(program) => Argv::new(program),
+            None => Argv::docker(["buildx"]),
+        };
+        argv.args(args.iter().copied())
+            .env("BUILDX_CONFIG", self.config.display().to_string())
+            .env("BUILDX_BUILDER", "")
+            // It would run git several times, for a provenance that nobody reads.
+            .env("BUILDX_GIT_INFO", "0")
+    }
+}
 
 /// A Dockerfile that copies the whole context and nothing else.
 pub const CONTEXT: &str = "FROM scratch\nCOPY . /\n";
@@ -15,8 +40,9 @@ pub const CONTEXT: &str = "FROM scratch\nCOPY . /\n";
 ///
 /// Any BuildKit has the same view, so this is for the engine's own: it needs no start, and
 /// nothing crosses a network.
-pub fn context(context: &Path, dockerfile: &Path, buildx: &Path) -> Argv {
-    engine_build(buildx)
+pub fn context(context: &Path, dockerfile: &Path, buildx: &Buildx) -> Argv {
+    buildx
+        .argv(&["build"])
         .flag("--file", dockerfile.display().to_string())
         .flag("--progress", "quiet")
         .arg("--provenance=false")
@@ -31,9 +57,10 @@ pub fn outline(
     args: &BTreeMap<String, String>,
     target: Option<&str>,
     platform: &str,
-    buildx: &Path,
+    buildx: &Buildx,
 ) -> Argv {
-    let mut argv = engine_build(buildx)
+    let mut argv = buildx
+        .argv(&["build"])
         .flag("--call", "outline")
         .flag("--progress", "rawjson")
         .flag("--platform", platform)
@@ -48,21 +75,8 @@ pub fn outline(
 }
 
 /// The digest that an image's name stands for in its registry.
-pub fn digest(image: &str, buildx: &Path) -> Argv {
-    engine(Argv::docker(["buildx", "imagetools", "inspect"]), buildx)
-        .flag("--format", "{{json .Manifest}}")
-        .arg(image)
-}
-
-fn engine_build(buildx: &Path) -> Argv {
-    // buildx would run git several times, for a provenance that nobody reads.
-    engine(Argv::docker(["buildx", "build"]), buildx).env("BUILDX_GIT_INFO", "0")
-}
-
-/// With an empty configuration, buildx has no builder but that of the Docker context; and it
-/// keeps no record of these builds among the user's.
-fn engine(argv: Argv, buildx: &Path) -> Argv {
-    argv.env("BUILDX_CONFIG", buildx.display().to_string()).env("BUILDX_BUILDER", "")
+pub fn digest(image: &str, buildx: &Buildx) -> Argv {
+    buildx.argv(&["imagetools", "inspect"]).flag("--format", "{{json .Manifest}}").arg(image)
 }
 
 #[cfg(test)]
@@ -71,11 +85,15 @@ mod tests {
 
     #[test]
     fn the_context_is_read_by_the_engine_s_own_builder() {
-        let argv = context(Path::new("/p/app"), Path::new("/s/probe"), Path::new("/s/buildx"));
+        let mut buildx = Buildx { program: None, config: "/s/buildx".into() };
+        let argv = context(Path::new("/p/app"), Path::new("/s/probe"), &buildx).to_string();
         assert_eq!(
-            argv.to_string(),
+            argv,
             "BUILDX_CONFIG=/s/buildx BUILDX_BUILDER='' BUILDX_GIT_INFO=0 docker buildx build \
              --file /s/probe --progress quiet --provenance=false --output - /p/app"
         );
+        buildx.program = Some("/lib/docker-buildx".into());
+        let direct = context(Path::new("/p/app"), Path::new("/s/probe"), &buildx).to_string();
+        assert_eq!(direct, argv.replace("docker buildx", "/lib/docker-buildx"));
     }
 }

@@ -2,7 +2,6 @@
 //! for at the moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -14,7 +13,7 @@ use crate::fingerprint::base::Base;
 use crate::fingerprint::{Bases, Hash, recipe};
 use crate::observe::beside::beside;
 use crate::observe::engine::local_images;
-use crate::plan::probe;
+use crate::plan::probe::{self, Buildx};
 use crate::proc::{Env, captured};
 use crate::progress::stream::{self, Line};
 use crate::registry::digest::Digest;
@@ -42,7 +41,7 @@ pub(super) async fn bases(
     args: &BTreeMap<String, String>,
     dockerfile: Hash,
     wanted: Wanted<'_>,
-    buildx: &Path,
+    buildx: &Buildx,
 ) -> Result<Found> {
     let target = wanted.target.or(config.image.target.as_deref());
     let recipe = recipe(dockerfile, args, target, &config.image.platforms);
@@ -103,7 +102,7 @@ async fn names(
     config: &Config,
     args: &BTreeMap<String, String>,
     target: Option<&str>,
-    buildx: &Path,
+    buildx: &Buildx,
 ) -> Result<Vec<Base>> {
     let calls = config.image.platforms.iter().map(|platform| {
         let argv = probe::outline(config, args, target, platform, buildx);
@@ -130,7 +129,7 @@ fn named(progress: &str) -> Vec<Base> {
 }
 
 /// What each of these names stands for in its registry.
-async fn in_registry(names: Vec<Base>, buildx: &Path) -> Result<Vec<(Base, Result<Digest>)>> {
+async fn in_registry(names: Vec<Base>, buildx: &Buildx) -> Result<Vec<(Base, Result<Digest>)>> {
     let calls = names.into_iter().map(|base| {
         let argv = probe::digest(&base.to_string(), buildx);
         async move {

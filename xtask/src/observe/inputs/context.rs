@@ -7,15 +7,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::Config;
 use crate::fingerprint::context::{Context, read};
-use crate::plan::probe;
+use crate::plan::probe::{self, Buildx};
 use crate::proc::{Env, piped};
 
-/// Has BuildKit pack the context, and reads what it packs. `scratch` is a private folder, and
-/// `buildx` one for buildx in it.
+/// Has BuildKit pack the context, and reads what it packs. `scratch` is a private folder.
 ///
 /// # Errors
 /// BuildKit can not read it.
-pub(super) async fn context(config: &Config, scratch: &Path, buildx: &Path) -> Result<Context> {
+pub(super) async fn context(config: &Config, scratch: &Path, buildx: &Buildx) -> Result<Context> {
     // Its name is what `docker buildx history` shows.
     let probe = scratch.join("xtask-context");
     std::fs::write(&probe, probe::CONTEXT)?;

@@ -13,7 +13,9 @@ use crate::config::Config;
 use crate::fingerprint::base::Base;
 use crate::fingerprint::context::Context;
 use crate::fingerprint::{self, Bases, Fingerprint, Inputs};
+use crate::observe::engine::Engine;
 use crate::plan::build::push_output;
+use crate::plan::probe::Buildx;
 pub use memory::Memory;
 
 /// What is asked for.
@@ -59,6 +61,7 @@ impl InputFacts {
 /// Something of it can not be told. That is no reason to stop: the image is built then.
 pub async fn inputs(
     config: &Config,
+    engine: &Engine,
     args: impl Future<Output = Result<BTreeMap<String, String>>>,
     wanted: Wanted<'_>,
 ) -> (Result<BTreeMap<String, String>>, Result<InputFacts>) {
@@ -66,7 +69,8 @@ pub async fn inputs(
         Ok(scratch) => scratch,
         Err(error) => return (args.await, Err(error.into())),
     };
-    let buildx = scratch.path().join("buildx");
+    let config_dir = scratch.path().join("buildx");
+    let buildx = Buildx { program: engine.buildx_path.clone(), config: config_dir };
     let dockerfile = dockerfile(config);
     let bases = async {
         let args = args.await;
@@ -106,7 +110,8 @@ pub async fn inputs(
 /// The context or the Dockerfile can not be read.
 pub async fn again(config: &Config, before: &Inputs) -> Result<Inputs> {
     let scratch = tempfile::tempdir()?;
-    let context = context::context(config, scratch.path(), &scratch.path().join("buildx")).await?;
+    let buildx = Buildx { program: None, config: scratch.path().join("buildx") };
+    let context = context::context(config, scratch.path(), &buildx).await?;
     Ok(Inputs { dockerfile: dockerfile(config)?, context: context.hash, ..before.clone() })
 }
 

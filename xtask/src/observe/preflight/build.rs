@@ -35,27 +35,27 @@ pub async fn for_build(
     config: &Config,
     wanted: Option<Wanted<'_>>,
 ) -> (Vec<Check>, Option<BuildFacts>) {
-    let args = async {
-        match wanted {
-            Some(wanted) => {
-                let (args, inputs) = inputs(config, args(config), wanted).await;
-                (args, Some(inputs))
-            }
-            None => (args(config).await, None),
-        }
+    let asked = async {
+        let engine = engine().await.and_then(new_enough);
+        let asked = match &engine {
+            Ok(engine) => Some(tokio::join!(
+                builder(&config.builder, engine),
+                args_and_inputs(config, engine, wanted)
+            )),
+            Err(_) => None,
+        };
+        (engine, asked)
     };
-    let (git, found, (args, inputs), caches) =
-        tokio::join!(git(&config.root), engine(), args, caches(config));
+    let (git, (engine, asked), caches) = tokio::join!(git(&config.root), asked, caches(config));
     let (git_check, git) = Check::of("commit", git, |git| match git {
         Some(git) => git.tag(),
         None => "not a git repository, so the image gets no commit".to_owned(),
     });
-    let (engine_check, engine) = Check::of("engine", found.and_then(new_enough), |engine| {
+    let (engine_check, _) = Check::of("engine", engine, |engine| {
         format!("Docker Engine {}, buildx {}", engine.version, engine.buildx)
     });
     let mut checks = vec![git_check, engine_check];
-    let Some(engine) = engine else { return (checks, None) };
-    let found = builder(&config.builder, &engine).await;
+    let Some((found, (args, inputs))) = asked else { return (checks, None) };
     let found = found.and_then(|found| new_enough_buildkit(found, &config.builder));
     let (builder_check, builder) = Check::of("builder", found, |builder| {
         let there = if builder.exists { "" } else { ", will be created" };
@@ -83,6 +83,21 @@ pub async fn for_build(
         _ => None,
     };
     (checks, facts)
+}
+
+/// The build arguments and, if that is wanted, what the image is made from.
+async fn args_and_inputs(
+    config: &Config,
+    engine: &Engine,
+    wanted: Option<Wanted<'_>>,
+) -> (Result<BTreeMap<String, String>>, Option<Result<InputFacts>>) {
+    match wanted {
+        Some(wanted) => {
+            let (args, inputs) = inputs(config, engine, args(config), wanted).await;
+            (args, Some(inputs))
+        }
+        None => (args(config).await, None),
+    }
 }
 
 /// What the image is made from. A build goes on where that can not be told.
@@ -191,6 +206,7 @@ mod tests {
             version: version.into(),
             context: "default".into(),
             buildx: buildx.into(),
+            buildx_path: None,
             containerd_store: true,
         };
         assert!(new_enough(engine("28.5.2+dfsg4", "0.29.1+ds1")).is_ok());
