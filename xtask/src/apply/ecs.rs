@@ -41,6 +41,8 @@ pub struct Updated {
     pub differences: Vec<Difference>,
     /// What to watch; `None` when nothing was changed.
     pub target: Option<Target>,
+    /// Whether it went back to an earlier revision.
+    pub back: bool,
 }
 
 impl Updated {
@@ -54,6 +56,16 @@ impl Updated {
             task_definition: leave.task_definition.clone(),
             differences: Vec::new(),
             target: None,
+            back: false,
+        }
+    }
+
+    /// How to go on after an interruption. Who goes back is not told to go back one more.
+    pub fn next(&self) -> &'static str {
+        if self.back {
+            "`cargo xtask status` shows it"
+        } else {
+            "`cargo xtask status` shows it, `cargo xtask rollback` undoes it"
         }
     }
 
@@ -198,6 +210,7 @@ impl Change {
             previous_served: true,
             differences: self.differences,
             target: None,
+            back: matches!(update.change, TaskChange::Existing(_)),
         }
     }
 }
@@ -276,28 +289,26 @@ pub async fn update(
     let target =
         update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
             .await?;
-    // Who goes back to an earlier revision is not told to go back one more.
-    let undo = match update.change {
-        TaskChange::Next { .. } => ", `cargo xtask rollback` undoes it",
-        TaskChange::Existing(_) => "",
-    };
-    let id = &target.deployment_id;
-    remember(
-        subject,
-        format!(
-            "{service} was moved to {to} (deployment {id}), and ECS goes on with that: \
-             `cargo xtask status` shows it{undo}"
-        ),
-    );
-    Ok(Updated {
+    let updated = Updated {
         service: update.service.clone(),
         image,
         previous,
         previous_served: facts.settled && facts.desired > 0,
         task_definition,
         differences,
-        target: Some(target),
-    })
+        target: Some(target.clone()),
+        back: matches!(update.change, TaskChange::Existing(_)),
+    };
+    let (service, to, id) =
+        (&updated.service, revision(&updated.task_definition), &target.deployment_id);
+    remember(
+        subject,
+        format!(
+            "{service} was moved to {to} (deployment {id}), and ECS goes on with that: {}",
+            updated.next()
+        ),
+    );
+    Ok(updated)
 }
 
 enum Next {

@@ -153,7 +153,8 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
     for (index, step) in plan.steps.iter().enumerate() {
         let number = index + 1;
         if let Step::Lock { .. } = step {
-            done.updated = unchanged(context, plan, done).await?;
+            let unchanged = unchanged(context, plan, done).await?;
+            done.updated.extend(unchanged);
         }
         if is_needless(step, done) {
             continue;
@@ -320,7 +321,10 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
                         let (service, to) = (&updated.service, revision(&updated.task_definition));
                         remember(
                             format!("service {service}"),
-                            format!("{service} runs {to}, whose checks had not ended"),
+                            format!(
+                                "{service} runs {to}, whose checks had not ended: {}",
+                                updated.next()
+                            ),
                         );
                     }
                     Ok(Some(verdict.to_string()))

@@ -1,12 +1,12 @@
 //! Whole deployments: what is changed, in which order, and what is put back.
 
-mod cloud;
+mod deploy;
 
 use serde_json::json;
 
 use super::*;
 use crate::exit::exit_of;
-use cloud::Deploy;
+use deploy::Deploy;
 
 const NEW: &str = "r.example/app@sha256:2";
 const BAD: &str = "r.example/app@sha256:bad";

@@ -3,6 +3,8 @@
 
 mod pace;
 mod task_log;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

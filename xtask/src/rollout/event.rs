@@ -142,7 +142,8 @@ impl std::fmt::Display for ContainerEnd {
             f.write_str(" was unhealthy")?;
         }
         if let Some(code) = self.exit_code {
-            write!(f, " exited with {code}")?;
+            let and = if self.unhealthy { " and" } else { "" };
+            write!(f, "{and} exited with {code}")?;
         }
         because(f, self.reason.as_deref())
     }

@@ -54,7 +54,7 @@ impl Pace {
             }
             Some(Again::Slower) => self.pause = (self.pause.max(later) * 2).min(longest),
             // Where credentials come from may ask its user something each time.
-            Some(Again::WithNewCredentials) => self.pause = (later * 5).min(longest),
+            Some(Again::WithNewCredentials) => self.pause = (later * 5 / 2).min(longest),
             Some(Again::Soon | Again::Useless) => self.pause = self.pause.max(later),
         }
         self.pause
@@ -84,7 +84,7 @@ mod tests {
         let again: Vec<_> = (0..6).map(|_| after(None)).collect();
         assert_eq!(again, [30.0, 15.0, 7.5, 3.75, 2.0, 2.0]);
         assert_eq!(after(Some(Again::Soon)), 2.0, "what passes is no reason to slow down");
-        assert_eq!(after(Some(Again::WithNewCredentials)), 10.0);
+        assert_eq!(after(Some(Again::WithNewCredentials)), 5.0);
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! The whole watch against what ECS answers.
+
+mod replay;
+mod stories;
+mod troubles;

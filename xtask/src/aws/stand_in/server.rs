@@ -1,0 +1,179 @@
+//! HTTP on a port of this machine that answers as AWS does, by operation.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+/// The account that it says it is.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The status of an answer that is not given: the connection is cut.
+pub const CUT: u16 = 0;
+
+/// What is asked.
+pub struct Asked {
+    /// The operation, from `x-amz-target` or, in the Query protocol, from the form.
+    pub operation: String,
+    /// The request; in the Query protocol a string, the form.
+    pub request: Value,
+    /// How many of that operation came before it.
+    pub before: usize,
+    /// The header that names the key it is signed with.
+    pub authorization: String,
+}
+
+type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// The server.
+pub struct Server {
+    url: String,
+    calls: Calls,
+}
+
+impl Server {
+    /// Starts one. `answer` gives the status and the body, in the Query protocol a string, the XML.
+    pub fn start<F>(answer: F) -> Self
+    where
+        F: Fn(&Asked) -> (u16, Value) + Send + Sync + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls = Calls::default();
+        let (answer, seen) = (Arc::new(answer), Arc::clone(&calls));
+        // It ends with the test's process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+                std::thread::spawn(move || serve(stream, answer.as_ref(), &seen));
+            }
+        });
+        Self { url, calls }
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The operations, in the order in which they were asked for.
+    pub fn operations(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The requests of an operation.
+    pub fn calls(&self, operation: &str) -> Vec<Value> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
+    }
+}
+
+fn serve<F>(stream: TcpStream, answer: &F, seen: &Calls)
+where
+    F: Fn(&Asked) -> (u16, Value),
+{
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut length, mut target, mut authorization) = (0, String::new(), String::new());
+    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(": ").unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().unwrap(),
+            "x-amz-target" => target = value.rsplit('.').next().unwrap_or_default().to_owned(),
+            "authorization" => authorization = value.to_owned(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    // Who was interrupted may be gone in the middle of a request.
+    if reader.read_exact(&mut body).is_err() {
+        return;
+    }
+    let form = target.is_empty().then(|| String::from_utf8(body.clone()).unwrap());
+    let action = form.as_deref().and_then(|form| form.strip_prefix("Action=")?.split('&').next());
+    let operation = action.unwrap_or(&target).to_owned();
+    let (status, text) = if operation == "GetCallerIdentity" {
+        let identity = format!(
+            "<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
+        );
+        (200, format!("<GetCallerIdentityResponse>{identity}</GetCallerIdentityResponse>"))
+    } else {
+        let request = match form {
+            Some(form) => Value::String(form),
+            None => serde_json::from_slice(&body).unwrap(),
+        };
+        let before = {
+            let mut calls = seen.lock().unwrap();
+            let before = calls.iter().filter(|(name, _)| *name == operation).count();
+            calls.push((operation.clone(), request.clone()));
+            before
+        };
+        match answer(&Asked { operation, request, before, authorization }) {
+            (status, Value::String(xml)) => (status, xml),
+            (status, body) => (status, body.to_string()),
+        }
+    };
+    if status == CUT {
+        return;
+    }
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n",
+        text.len()
+    );
+    let mut stream = stream;
+    // Who was interrupted does not wait for the answer.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
+}
+
+/// SSM's Parameter Store, as far as a lock needs it. The error codes are those of AWS.
+#[derive(Clone, Default)]
+pub struct Parameters(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Parameters {
+    /// Answers an operation; `None` for what is none of SSM.
+    pub fn answer(&self, operation: &str, request: &Value) -> Option<(u16, Value)> {
+        let mut all = self.0.lock().unwrap();
+        let name = request["Name"].as_str().unwrap_or_default().to_owned();
+        let error = |code: &str| (400, json!({ "__type": code, "message": name }));
+        Some(match operation {
+            "GetParameter" => match all.get(&name) {
+                Some(value) => (200, json!({ "Parameter": { "Name": name, "Value": value } })),
+                None => error("ParameterNotFound"),
+            },
+            "PutParameter" if all.contains_key(&name) && request["Overwrite"] != true => {
+                error("ParameterAlreadyExists")
+            }
+            "PutParameter" => {
+                all.insert(name, request["Value"].as_str().unwrap().to_owned());
+                (200, json!({ "Version": 1, "Tier": "Standard" }))
+            }
+            "DeleteParameter" => match all.remove(&name) {
+                Some(_) => (200, json!({})),
+                None => error("ParameterNotFound"),
+            },
+            _ => return None,
+        })
+    }
+
+    /// Sets one, as somebody else would.
+    pub fn set(&self, name: &str, value: &str) {
+        self.0.lock().unwrap().insert(name.into(), value.into());
+    }
+
+    /// Removes one, as somebody else would.
+    pub fn remove(&self, name: &str) {
+        self.0.lock().unwrap().remove(name);
+    }
+
+    /// The value of one.
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.lock().unwrap().get(name).cloned()
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+}

@@ -1,0 +1,7 @@
+//! The stand-in for AWS of the unit tests, for runs of the whole tool.
+
+#[path = "../../src/aws/stand_in/cloud.rs"]
+pub mod cloud;
+#[expect(dead_code, reason = "some of it is for unit tests only")]
+#[path = "../../src/aws/stand_in/server.rs"]
+pub mod server;
