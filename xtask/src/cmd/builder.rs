@@ -149,7 +149,7 @@ fn text(report: &Report) -> String {
 
 async fn create(ui: &Ui, config: &Config, dry_run: bool) -> Result<Exit> {
     let facts = facts(config).await?;
-    let scratch = tempfile::tempdir()?;
+    let scratch = crate::proc::Scratch::new()?;
     let creation = plan::create(&config.builder, scratch.path())
         .filter(|_| !facts.exists)
         .map(Step::CreateBuilder);

@@ -32,7 +32,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
 
-    let scratch = tempfile::tempdir()?;
+    let scratch = crate::proc::Scratch::new()?;
     let metadata_file = scratch.path().join("metadata.json");
     let mut steps = Vec::new();
     let mut mark = None;

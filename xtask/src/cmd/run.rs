@@ -31,7 +31,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RunArgs) -> Result<Exit> {
     let (checks, facts) = for_build(config, None).await;
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
-    let scratch = tempfile::tempdir()?;
+    let scratch = crate::proc::Scratch::new()?;
     let metadata_file = scratch.path().join("metadata.json");
     let wanted = Wanted {
         output: Output::Load,

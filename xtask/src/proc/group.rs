@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::guard::Guard;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 /// The groups that run now, and whether no further one may start.
@@ -37,7 +38,10 @@ pub fn end_all(patience: Duration) {
 
 /// Membership of a running command's group. It belongs to the thread that waits for the
 /// command: given up earlier, the command would be beyond the reach of [`end_all`].
-pub(super) struct Group(i32);
+pub(super) struct Group {
+    leader: i32,
+    guard: Option<Guard>,
+}
 
 impl Group {
     /// Of a command that was started as the leader of a group of its own.
@@ -50,12 +54,19 @@ impl Group {
         {
             let _ = kill_process_group(pid, Signal::TERM);
         }
-        Self(leader)
+        Self { leader, guard: None }
+    }
+
+    /// Ended also when we are killed, for a command that may take long. Without a guard it is
+    /// no worse off than the others.
+    pub(super) fn guarded(mut self) -> Self {
+        self.guard = Guard::ends(self.leader).ok();
+        self
     }
 
     /// Ends the command and what it started, at once.
     pub(super) fn kill(&self) {
-        if let Some(leader) = Pid::from_raw(self.0) {
+        if let Some(leader) = Pid::from_raw(self.leader) {
             // It may have ended this very moment, which is what is wanted.
             let _ = kill_process_group(leader, Signal::KILL);
         }
@@ -65,6 +76,8 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let mut running = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
-        running.leaders.retain(|leader| *leader != self.0);
+        running.leaders.retain(|leader| *leader != self.leader);
+        // Its number may be that of another group soon.
+        self.guard.iter_mut().for_each(Guard::dismiss);
     }
 }

@@ -1,27 +1,45 @@
 //! What tidies up after us when we are killed.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
-/// Removes a directory when this process is gone, however it ends: a shell that waits for
-/// the end of a pipe which only this process holds open.
+/// Does something when this process is gone, however it ends: a shell that waits for the end
+/// of a pipe which only this process holds open.
 pub struct Guard {
-    _held: std::io::PipeWriter,
+    held: std::io::PipeWriter,
     _shell: duct::Handle,
 }
 
 impl Guard {
-    /// Sets it up for a directory.
+    /// Removes a directory, also when the guard is dropped.
     ///
     /// # Errors
     /// `sh` can not be started.
     pub fn removes(dir: &Path) -> Result<Self> {
+        Self::start("read -r _; rm -rf -- \"$1\"", dir.as_ref())
+    }
+
+    /// Ends a process group, unless it was dismissed before.
+    pub(super) fn ends(leader: i32) -> Result<Self> {
+        let script = "read -r dismissed && exit; \
+                      kill -s TERM -- \"-$1\" && sleep 2 && kill -s KILL -- \"-$1\"";
+        Self::start(script, leader.to_string().as_ref())
+    }
+
+    /// There is nothing left to end.
+    pub(super) fn dismiss(&mut self) {
+        // Where nobody reads it, nobody ends anything either.
+        let _ = self.held.write_all(b"dismissed\n");
+    }
+
+    fn start(script: &str, argument: &OsStr) -> Result<Self> {
         let (waits, held) = std::io::pipe()?;
-        let script = "read -r _; rm -rf -- \"$1\"";
-        let args: [&OsStr; 4] = ["-c".as_ref(), script.as_ref(), "sh".as_ref(), dir.as_ref()];
+        let args: [&OsStr; 4] = ["-c".as_ref(), script.as_ref(), "sh".as_ref(), argument];
         let shell = duct::cmd("sh", args)
             .stdin_file(waits)
             .stdout_null()
@@ -34,6 +52,33 @@ impl Guard {
             })
             .start()
             .context("`sh` can not be started")?;
-        Ok(Self { _held: held, _shell: shell })
+        Ok(Self { held, _shell: shell })
+    }
+}
+
+/// A temporary directory that is removed on every way out, also after `kill -9`.
+pub struct Scratch {
+    // In this order: when the guard looks, the directory is gone.
+    dir: TempDir,
+    _guard: Guard,
+}
+
+impl Scratch {
+    /// A new one.
+    ///
+    /// # Errors
+    /// There is no place for temporary files, or `sh` can not be started.
+    pub fn new() -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("xtask-")
+            .tempdir()
+            .context("no temporary directory can be made")?;
+        let guard = Guard::removes(dir.path())?;
+        Ok(Self { dir, _guard: guard })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }

@@ -25,7 +25,7 @@ use crate::plan::argv::Argv;
 pub use detach::{Detached, detach};
 use group::Group;
 pub use group::end_all;
-pub use guard::Guard;
+pub use guard::{Guard, Scratch};
 pub use pipe::piped;
 use tail::Tail;
 
@@ -134,7 +134,7 @@ pub fn stream(
         expression = expression.dir(dir);
     }
     let reader = expression.reader().map_err(|error| cannot_start(argv, &error.to_string()))?;
-    let group = Group::enter(&reader.pids());
+    let group = Group::enter(&reader.pids()).guarded();
     let mut tail = Tail::default();
     let mut lines = Lines::default();
     let mut hear = |line: &str| {

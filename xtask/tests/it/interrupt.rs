@@ -101,3 +101,23 @@ fn a_run_that_was_started_to_outlive_its_terminal_does() {
     end(child, &args).code(130);
     assert!(!pids.iter().any(|pid| runs(pid)));
 }
+
+/// Nobody can hear `kill -9`: a guard ends the build and removes what was temporary.
+#[test]
+fn a_build_whose_xtask_is_killed_ends_and_leaves_no_files() {
+    let mut project = hanging_docker("'buildx build'");
+    let tmp = project.path("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    project.set("TMPDIR", &tmp);
+    let child = project.command(&["build"]).spawn().unwrap();
+    let pids = hanging(&project);
+    assert_ne!(std::fs::read_dir(&tmp).unwrap().count(), 0, "there is something to remove");
+    send("KILL", child.id());
+    child.wait_with_output().unwrap();
+    let end = Instant::now() + PATIENCE;
+    let left = || std::fs::read_dir(&tmp).unwrap().count();
+    while left() > 0 || pids.iter().any(|pid| runs(pid)) {
+        assert!(Instant::now() < end, "{} files and some of {pids:?} are left", left());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

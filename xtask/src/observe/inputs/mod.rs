@@ -65,9 +65,9 @@ pub async fn inputs(
     args: impl Future<Output = Result<BTreeMap<String, String>>>,
     wanted: Wanted<'_>,
 ) -> (Result<BTreeMap<String, String>>, Result<InputFacts>) {
-    let scratch = match tempfile::tempdir() {
+    let scratch = match crate::proc::Scratch::new() {
         Ok(scratch) => scratch,
-        Err(error) => return (args.await, Err(error.into())),
+        Err(error) => return (args.await, Err(error)),
     };
     let config_dir = scratch.path().join("buildx");
     let buildx = Buildx { program: engine.buildx_path.clone(), config: config_dir };
@@ -109,7 +109,7 @@ pub async fn inputs(
 /// # Errors
 /// The context or the Dockerfile can not be read.
 pub async fn again(config: &Config, before: &Inputs) -> Result<Inputs> {
-    let scratch = tempfile::tempdir()?;
+    let scratch = crate::proc::Scratch::new()?;
     let buildx = Buildx { program: None, config: scratch.path().join("buildx") };
     let context = context::context(config, scratch.path(), &buildx).await?;
     Ok(Inputs { dockerfile: dockerfile(config)?, context: context.hash, ..before.clone() })
