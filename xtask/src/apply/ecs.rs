@@ -15,9 +15,9 @@ use crate::interrupt::{remember, waiting};
 use crate::observe::ecs::{
     ServiceFacts, container_of, describe_service, describe_task_definition, revision,
 };
-use crate::observe::revisions::PREVIOUS_TAG;
+use crate::plan::changes::{PREVIOUS_TAG, differences};
 use crate::plan::deploy::{TaskChange, Update};
-use crate::plan::diff::{Difference, diff, is_unchanged};
+use crate::plan::diff::{Difference, is_unchanged};
 use crate::plan::reuse::Leave;
 use crate::plan::taskdef;
 use crate::rollout::Target;
@@ -188,9 +188,7 @@ impl Change {
                 (Some(image), Next::Register(next.clone()), next)
             }
         };
-        let mut differences = diff(&facts.described, &definition);
-        // Our own note on a revision is nothing that a user has changed.
-        differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
+        let differences = differences(&facts.described, &definition);
         let same = is_unchanged(&facts.described, &definition);
         Ok(Self { facts, image, next, differences, same })
     }
@@ -266,8 +264,8 @@ pub async fn update(
         Next::Existing(arn) => arn,
         Next::Register(_) if same => previous.clone(),
         Next::Register(mut input) => {
-            if facts.settled && facts.desired > 0 {
-                set_tag(&mut input, PREVIOUS_TAG, facts.revision());
+            if let Some(served) = &facts.served {
+                set_tag(&mut input, PREVIOUS_TAG, revision(served));
             }
             let service = &update.service;
             remember(

@@ -7,11 +7,12 @@ use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::DeployArgs;
 use crate::config::{Config, Environment};
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::inputs;
 use crate::observe::preflight::{ImageSource, RolloutFacts, for_deploy, well};
 use crate::plan::build::Output;
+use crate::plan::changes::changes;
 use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, Step, TaskChange};
 use crate::plan::reuse::{Leave, Service, leave};
 use crate::report::DeployReport;
@@ -95,7 +96,10 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     }
     let plan = Plan { steps };
     if args.dry.dry_run {
-        return ui.dry_run(&plan);
+        let running = facts.rollout.services.iter().map(ServiceFacts::compared);
+        let changes = changes(&plan, &running.collect::<Vec<_>>())
+            .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?;
+        return ui.dry_run_of(&plan, changes);
     }
     let context = Context { ui, config, aws: Some((&session, environment)) };
     if let ImageSource::Build(build) = &facts.image {

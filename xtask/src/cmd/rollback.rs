@@ -6,9 +6,12 @@ use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::RollbackArgs;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::observe::preflight::{for_lock, for_registry, for_rollout, well};
-use crate::observe::revisions;
+use crate::event::Event;
+use crate::exit::{Exit, Failure};
+use crate::observe::ecs::{ServiceFacts, revision};
+use crate::observe::preflight::{RollbackFacts, for_rollback, well};
+use crate::observe::revisions::{Source, Target};
+use crate::plan::changes::{self, Running, ServiceChanges};
 use crate::plan::deploy::{self, Plan, Rollout, ServiceChange, TaskChange};
 use crate::report::DeployReport;
 use crate::ui::Ui;
@@ -21,23 +24,18 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
     let environment = config.environment()?;
     let session = Session::connect(environment).await;
     let aws = session.aws();
-    let ((mut checks, _), (more, rollout), lock) = tokio::join!(
-        for_registry(&aws, environment),
-        for_rollout(&aws, environment),
-        for_lock(&aws, environment),
-    );
-    checks.extend(more.into_iter().chain([lock]));
+    let (checks, facts) = for_rollback(&aws, environment, args.to).await;
     well(ui, checks)?;
-    let rollout = rollout.context("all checks are well, and there are no facts")?;
-    let mut services = Vec::new();
-    for service in &rollout.services {
-        let target = revisions::target(&aws, environment, service, args.to).await?;
-        services.push(ServiceChange {
+    let RollbackFacts { services: found, health } =
+        facts.context("all checks are well, and there are no facts")?;
+    let services: Vec<_> = found
+        .iter()
+        .map(|(service, target)| ServiceChange {
             service: service.name.clone(),
             desired: service.desired,
-            change: TaskChange::Existing(target),
-        });
-    }
+            change: TaskChange::Existing(target.arn.clone()),
+        })
+        .collect();
     let steps = deploy::rollout(&Rollout {
         cluster: &environment.cluster,
         container: &environment.container,
@@ -47,12 +45,15 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
         if_busy: args.if_busy,
         force: false,
         deadline: environment.deadline,
-        health: rollout.health,
+        health,
         mark: None,
     });
     let plan = Plan { steps };
     if args.dry.dry_run {
-        return ui.dry_run(&plan);
+        return ui.dry_run_of(&plan, changes(&plan, &found)?);
+    }
+    for (service, target) in &found {
+        ui.emit(&said(service, target));
     }
     let context = Context { ui, config, aws: Some((&session, environment)) };
     let mut done = Done::default();
@@ -62,4 +63,29 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
     result?;
     shown?;
     Ok(Exit::Success)
+}
+
+/// What the plan would change, with the reasons for the targets.
+fn changes(plan: &Plan, found: &[(ServiceFacts, Target)]) -> Result<Vec<ServiceChanges>> {
+    let reasons: Vec<String> = found.iter().map(|(_, target)| target.source.to_string()).collect();
+    let running = found.iter().zip(&reasons).map(|((service, target), reason)| {
+        let described = &target.described;
+        let task_definition = revision(&target.arn);
+        let target = changes::Target { task_definition, described, reason };
+        Running { target: Some(target), ..service.compared() }
+    });
+    Ok(changes::changes(plan, &running.collect::<Vec<_>>())
+        .map_err(|error| Failure::new(Exit::Prerequisite, error.to_string()))?)
+}
+
+/// What a service goes back to, and why: a guess is a warning.
+fn said(service: &ServiceFacts, target: &Target) -> Event {
+    let (name, to, why) = (&service.name, revision(&target.arn), &target.source);
+    let text = format!("{name} goes back from {} to {to}: {why}", service.revision());
+    match target.source {
+        Source::NextLower => {
+            Event::Warning { text, hint: Some("`--to REVISION` chooses another one".into()) }
+        }
+        _ => Event::Note { text },
+    }
 }

@@ -1,13 +1,14 @@
 //! The ECS cluster, its services and their task definitions.
 
 use anyhow::Result;
-use aws_sdk_ecs::types::{DeploymentRolloutState, Service};
+use aws_sdk_ecs::types::{Deployment, DeploymentRolloutState, Service};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, explain, wire};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure};
+use crate::plan::changes::Running;
 
 /// A service as it is now.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +31,9 @@ pub struct ServiceFacts {
     pub primary: String,
     /// Whether that deployment came to its end well.
     pub settled: bool,
+    /// The ARN of the task definition that serves, as far as that is known: while another one is
+    /// rolled out, the one before it.
+    pub served: Option<String>,
 }
 
 impl ServiceFacts {
@@ -47,6 +51,16 @@ impl ServiceFacts {
     /// missing.
     pub fn serves(&self) -> bool {
         self.settled && self.running >= self.desired && self.desired > 0
+    }
+
+    /// As it is compared with what is planned.
+    pub fn compared(&self) -> Running<'_> {
+        Running {
+            name: &self.name,
+            task_definition: self.revision(),
+            described: &self.described,
+            target: None,
+        }
     }
 
     /// The image of a container.
@@ -151,7 +165,29 @@ async fn service(aws: &Aws, found: &Service) -> Result<ServiceFacts> {
         in_flight,
         primary: primary.and_then(|d| d.id()).unwrap_or_default().to_owned(),
         settled: state.is_none_or(|state| *state == DeploymentRolloutState::Completed),
+        served: served(found),
     })
+}
+
+/// What serves: the revision of the deployment that came to its end well. While ECS goes back to
+/// an earlier revision, that one, which served before.
+///
+/// Source: Amazon ECS developer guide, "How the Amazon ECS deployment circuit breaker detects
+/// failures" (the reason of the deployment that goes back says so).
+fn served(service: &Service) -> Option<String> {
+    let serves = |deployment: &&Deployment| {
+        let completed = DeploymentRolloutState::Completed;
+        let back =
+            deployment.rollout_state_reason().is_some_and(|why| why.contains("rolling back"));
+        deployment.rollout_state().is_none_or(|state| *state == completed) || back
+    };
+    if service.desired_count() == 0 {
+        return None;
+    }
+    let mut deployments = service.deployments().iter().filter(serves);
+    let first = deployments.next()?;
+    let primary = std::iter::once(first).chain(deployments).find(|d| d.status() == Some("PRIMARY"));
+    primary.unwrap_or(first).task_definition().map(str::to_owned)
 }
 
 fn check_container(service: &ServiceFacts, environment: &Environment) -> Result<()> {

@@ -156,6 +156,7 @@ mod tests {
             in_flight: None,
             primary: "d-1".into(),
             settled: true,
+            served: None,
         }
     }
 

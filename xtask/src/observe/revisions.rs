@@ -1,61 +1,136 @@
-//! Which revision ran before, and whether its image is still there.
+//! Which revision ran before, and whether a service can go back to it.
+
+mod record;
+
+use std::fmt;
 
 use anyhow::Result;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionStatus};
+use serde_json::Value;
 
-use super::ecr;
+use super::ecr::{self, ImageFacts};
 use super::ecs::{ServiceFacts, container_of, describe_task_definition, revision};
 use crate::aws::{Aws, explain};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, exit_of};
+use crate::plan::changes::PREVIOUS_TAG;
 
-/// The tag that a revision carries: which revision served when it was registered. That is
-/// what `rollback` goes back to, and not merely the next lower number, which may never have
-/// run. (Tags of a task definition cost nothing and are seen by everybody who deploys.)
-pub const PREVIOUS_TAG: &str = "xtask:previous";
+/// A revision that a service can go back to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its ARN.
+    pub arn: String,
+    /// `DescribeTaskDefinition`'s answer, raw.
+    pub described: Value,
+    /// Why this one.
+    pub source: Source,
+    /// Its image, where that is in the environment's repository.
+    pub image: Option<ImageFacts>,
+}
 
-/// The ARN of the revision that a service goes back to.
+/// What says that a revision is the one to go back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--to`.
+    Asked,
+    /// The tag of the revision that the service is on: `family:revision` of that one.
+    Tag(String),
+    /// ECS's record of the service's deployments.
+    Deployments,
+    /// Nothing: it is the next lower number, which may never have run.
+    NextLower,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("`--to` says so"),
+            Self::Tag(of) => write!(f, "it served when {of} was registered (tag {PREVIOUS_TAG})"),
+            Self::Deployments => f.write_str("by ECS's record of deployments, it served before"),
+            Self::NextLower => {
+                f.write_str("it is the next lower number; nothing says whether it ever served")
+            }
+        }
+    }
+}
+
+/// The revision that a service goes back to.
 ///
 /// # Errors
-/// [`Exit::Prerequisite`]: there is none, or its image is gone from the repository.
+/// [`Exit::Prerequisite`]: there is none, it was deregistered, or its image is gone from the
+/// repository.
 pub async fn target(
     aws: &Aws,
     environment: &Environment,
     service: &ServiceFacts,
     to: Option<u64>,
-) -> Result<String> {
+) -> Result<Target> {
     let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
-    let arn = match (to, tagged(service)) {
-        (Some(number), _) => format!("{family}:{number}"),
-        (None, Some(previous)) => previous,
-        (None, None) => next_lower(aws, service, family, current.parse().unwrap_or(0)).await?,
+    let (name, source) = match (to, tagged(service)) {
+        (Some(number), _) => (format!("{family}:{number}"), Source::Asked),
+        (None, Some(previous)) => (previous, Source::Tag(service.revision().to_owned())),
+        (None, None) => match record::before(aws, environment, service).await {
+            Some(arn) => (arn, Source::Deployments),
+            None => {
+                let arn = next_lower(aws, service, family, current.parse().unwrap_or(0)).await?;
+                (arn, Source::NextLower)
+            }
+        },
     };
-    let described = describe_task_definition(aws, &arn).await.map_err(|error| match to {
+    let described = describe_task_definition(aws, &name).await.map_err(|error| {
         // ECS says only "Unable to describe task definition".
-        Some(_) if exit_of(&error) == Exit::Unexpected => {
-            Failure::new(Exit::Prerequisite, format!("there is no revision {arn}: {error:#}"))
-                .hint(format!(
-                    "`aws ecs list-task-definitions --family-prefix {family}` lists them"
-                ))
-                .into()
+        if exit_of(&error) != Exit::Unexpected {
+            return error;
         }
-        _ => error,
+        Failure::new(Exit::Prerequisite, format!("there is no revision {name}: {error:#}"))
+            .hint(format!("`aws ecs list-task-definitions --family-prefix {family}` lists them"))
+            .into()
     })?;
     let definition = &described["taskDefinition"];
-    let image = container_of(definition, &environment.container)
-        .and_then(|container| container["image"].as_str())
-        .unwrap_or_default();
-    if let Some(reference) = reference_in(image, &environment.repository)
-        && ecr::image(aws, environment, reference).await?.is_none()
-    {
-        return Err(Failure::new(
-            Exit::Prerequisite,
-            format!("the image of {} is not in the repository: {reference}", revision(&arn)),
-        )
-        .hint("choose another revision with `--to`, or deploy that commit again")
-        .into());
+    let arn = definition["taskDefinitionArn"].as_str().unwrap_or(&name).to_owned();
+    let container = container_of(definition, &environment.container);
+    let named = container.and_then(|container| container["image"].as_str()).unwrap_or_default();
+    let reference = reference_in(named, &environment.repository);
+    let image = match reference {
+        Some(reference) => ecr::image(aws, environment, reference).await?,
+        None => None,
+    };
+    let gone = reference.filter(|_| image.is_none());
+    refuse(environment, definition, revision(&arn), named, gone)?;
+    Ok(Target { arn, described, source, image })
+}
+
+/// Refuses a revision that no service can be moved to: ECS takes no inactive one, and no task
+/// starts without its image.
+fn refuse(
+    environment: &Environment,
+    definition: &Value,
+    revision: &str,
+    image: &str,
+    gone: Option<&str>,
+) -> Result<()> {
+    let active = definition["status"].as_str().is_none_or(|status| status == "ACTIVE");
+    let mut wrong = Vec::new();
+    if !active {
+        wrong.push("was deregistered, and ECS moves no service to it".to_owned());
     }
-    Ok(definition["taskDefinitionArn"].as_str().unwrap_or(&arn).to_owned())
+    if let Some(reference) = gone {
+        let repository = &environment.repository;
+        wrong.push(format!("has an image that is gone from `{repository}`: {reference}"));
+    }
+    if container_of(definition, &environment.container).is_none() {
+        wrong.push(format!("has no container `{}`", environment.container));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let digest = image.split_once('@').map(|(_, digest)| digest);
+    let hint = match digest.filter(|_| !active && gone.is_none()) {
+        Some(digest) => format!("its image is there: `cargo xtask deploy --image {digest}`"),
+        None => "choose another revision with `--to`, or deploy that commit again".to_owned(),
+    };
+    let text = format!("{revision} {}", wrong.join(", and "));
+    Err(Failure::new(Exit::Prerequisite, text).hint(hint).into())
 }
 
 /// The digest or tag of an image, when it is of this repository, whatever the registry's host.
@@ -69,10 +144,12 @@ pub fn reference_in<'a>(image: &'a str, repository: &str) -> Option<&'a str> {
 fn tagged(service: &ServiceFacts) -> Option<String> {
     let tags = service.described["tags"].as_array()?;
     let tag = tags.iter().find(|tag| tag["key"] == PREVIOUS_TAG)?;
-    tag["value"].as_str().filter(|value| !value.is_empty()).map(str::to_owned)
+    let previous = tag["value"].as_str().filter(|value| !value.is_empty())?;
+    // Other tools copy tags, also onto a revision that they name.
+    (revision(previous) != service.revision()).then(|| previous.to_owned())
 }
 
-/// For revisions that somebody else registered: the newest active one with a lower number.
+/// For revisions of which nothing is known: the newest active one with a lower number.
 async fn next_lower(
     aws: &Aws,
     service: &ServiceFacts,
@@ -106,14 +183,4 @@ async fn next_lower(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_is_looked_up_in_its_own_repository_only() {
-        assert_eq!(reference_in("h:1/app@sha256:a", "app"), Some("sha256:a"));
-        assert_eq!(reference_in("h/team/app:v1", "team/app"), Some("v1"));
-        assert_eq!(reference_in("h/app-cache:v1", "app"), None);
-        assert_eq!(reference_in("nginx:1", "nginx"), None);
-    }
-}
+mod tests;

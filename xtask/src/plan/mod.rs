@@ -6,6 +6,7 @@ pub mod branch;
 pub mod build;
 pub mod builder;
 pub mod cache;
+pub mod changes;
 pub mod deploy;
 pub mod diff;
 pub mod fit;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::exit::{exit_of, hint_of};
+use crate::plan::changes::ServiceChanges;
 
 /// A plan that was shown and not applied.
 #[derive(Debug, Serialize)]
@@ -14,6 +15,9 @@ pub struct DryRun {
     pub dry_run: bool,
     /// The steps, in the words in which they are shown when they are taken.
     pub steps: Vec<String>,
+    /// What they would change in the services, if they are about any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceChanges>,
 }
 
 /// How a command failed that has nothing else to report.

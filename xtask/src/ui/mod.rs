@@ -20,7 +20,8 @@ use serde::Serialize;
 use crate::cli::{Color, Format, Global, Progress};
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of};
-use crate::plan::deploy::Plan;
+use crate::plan::changes::ServiceChanges;
+use crate::plan::deploy::{Plan, Step};
 use crate::progress::{BuildState, sanitise};
 use document::{DryRun, ErrorReport};
 pub use github::fenced;
@@ -214,13 +215,31 @@ impl Ui {
     /// # Errors
     /// Standard output can not be written.
     pub fn dry_run(&self, plan: &Plan) -> Result<Exit> {
+        self.dry_run_of(plan, Vec::new())
+    }
+
+    /// As [`Self::dry_run`], with what the plan's updates would change.
+    ///
+    /// # Errors
+    /// Standard output can not be written.
+    pub fn dry_run_of(&self, plan: &Plan, services: Vec<ServiceChanges>) -> Result<Exit> {
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
-        let report = DryRun { dry_run: true, steps };
+        let report = DryRun { dry_run: true, steps, services };
         self.result(&report, || {
-            // What a repository says of itself must not give commands to a terminal or to Actions.
-            let number =
-                |(index, step): (usize, &String)| format!("{}. {}\n", index + 1, sanitise(step));
-            report.steps.iter().enumerate().map(number).collect()
+            let mut text = String::new();
+            for (index, (step, shown)) in plan.steps.iter().zip(&report.steps).enumerate() {
+                // What a repository says of itself must not give commands to a terminal or to
+                // Actions.
+                text.push_str(&format!("{}. {}\n", index + 1, sanitise(shown)));
+                let Step::Update(update) = step else { continue };
+                let mut of = report.services.iter();
+                if let Some(changes) = of.find(|changes| changes.name == update.service) {
+                    for line in changes.lines() {
+                        text.push_str(&format!("   {}\n", sanitise(&line)));
+                    }
+                }
+            }
+            text
         })?;
         Ok(Exit::Success)
     }

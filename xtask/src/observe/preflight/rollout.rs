@@ -131,6 +131,7 @@ mod tests {
             in_flight: None,
             primary: "d-1".into(),
             settled: true,
+            served: None,
         };
         assert_eq!(deployments(std::slice::from_ref(&service)).found.word(), "ok");
         service.in_flight = Some(InFlight { id: "d-2".into(), revision: "web:8".into() });
