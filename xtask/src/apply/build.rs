@@ -14,7 +14,7 @@ use super::Context;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
 use crate::fingerprint::{Bases, provenance};
-use crate::history::{self, Medians, Record, Verdict};
+use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
 use crate::observe::ecr::{self, ImageFacts};
 use crate::observe::history::history;
@@ -23,9 +23,9 @@ use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, Input, captured};
 use crate::progress::{
     BuildReport, BuildState, BuildTimes, Ended, FailedPhase, Outcome, Timestamp,
-    log::lines as log_lines, render, stream,
+    log::lines as log_lines, render, stream, timeline, waterfall,
 };
-use crate::ui::human_bytes;
+use crate::ui::{human_bytes, human_seconds};
 use local_cache::NewCaches;
 use log_file::LogFile;
 
@@ -110,12 +110,31 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         Err(failure(&report, &output, log.as_deref()).into())
     };
     let record = Record { at: Some(at), seconds, ..record(context, build, &report, &image) };
-    let earlier = Medians::of(&history(&context.config.root), &record);
+    let mut records = history(&context.config.root);
+    let earlier = Medians::of(&records, &record);
+    records.push(record.clone());
+    if let Some(worth) = Worth::of(&records).filter(Worth::costs_more) {
+        context.ui.emit(&Event::Note { text: costs_more(&worth) });
+    }
     if let Err(error) = recorder::record(&context.config.root, &record) {
         context.ui.emit(&Event::Detail { text: format!("the build is not recorded: {error}") });
     }
     let names = build.names.clone();
+    let title = names.first().map_or("build", String::as_str);
+    let drawn = build.timeline.as_ref().map_or(Ok(()), |path| write_timeline(path, &report, title));
+    let image = image.and_then(|image| drawn.map(|()| image));
     image.map(|image| Built { names, image, seconds, report, earlier })
+}
+
+/// Writes the build as a page or, for a name that ends in `.json`, as trace events.
+fn write_timeline(path: &Path, report: &BuildReport, title: &str) -> Result<()> {
+    let json = path.extension().is_some_and(|extension| extension == "json");
+    let text =
+        if json { timeline::trace(report).to_string() } else { waterfall::html(report, title) };
+    Ok(std::fs::write(path, text).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--timeline {}: {error}", path.display()))
+            .hint("the build itself went well; name a file that can be written")
+    })?)
 }
 
 /// Reads back what came of a build that went well.
@@ -148,6 +167,19 @@ async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Re
     };
     let size = size(build, in_ecr.as_ref()).await;
     Ok(Image { digest, size, pushed, in_ecr, bases: provenance::bases(&metadata) })
+}
+
+/// Said carefully: what other machines get out of a cache is not known here.
+fn costs_more(worth: &Worth) -> String {
+    format!(
+        "on this machine the caches seem to cost more than they save: in the last {} builds that \
+         used them, reading and writing took {}, and the steps that they could spare would have \
+         taken at most {}; unless other machines read them, `mode = \"min\"` or `tag = \"\"` in [cache] \
+         of xtask.toml saves time (docs/cache.md)",
+        worth.builds,
+        human_seconds(worth.cost),
+        human_seconds(worth.saved),
+    )
 }
 
 fn now() -> Timestamp {

@@ -18,7 +18,7 @@ use crate::observe::preflight::{for_build, for_cache, for_push, well};
 use crate::observe::{ecr, inputs};
 use crate::plan::build::Output;
 use crate::plan::deploy::{Plan, Step};
-use crate::progress::{BuildReport, timeline, waterfall};
+use crate::progress::BuildReport;
 use crate::ui::{Ui, fenced, human_bytes, human_seconds};
 
 /// What `build` reports.
@@ -50,6 +50,7 @@ pub(super) struct Report<'a> {
 /// Something is missing, or the build or the push fails.
 pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     ui.progress(args.how.progress);
+    args.timeline.as_deref().map_or(Ok(()), can_write)?;
     let output = if args.push { Output::Push } else { Output::Load };
     let environment = if args.push { Some(config.environment()?) } else { config.env.as_ref() };
     let connected = match environment {
@@ -93,6 +94,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         // A timeline is that of a build.
         force: args.force || args.timeline.is_some(),
         metadata_file: &metadata_file,
+        timeline: args.timeline.as_deref(),
     };
     let aws = connected.as_ref().map(|(session, _)| session.aws());
     let found = prepare::look(ui, aws.as_ref(), &facts, &wanted).await;
@@ -146,9 +148,6 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
             fenced("text", &built.table().join("\n"))
         ),
     )?;
-    if let Some(path) = &args.timeline {
-        write_timeline(path, &built.report, &built.names[0])?;
-    }
     Ok(Exit::Success)
 }
 
@@ -192,13 +191,16 @@ fn usual(earlier: Option<&Medians>) -> String {
     })
 }
 
-/// Writes the build as a page or, for a name that ends in `.json`, as trace events.
-fn write_timeline(path: &Path, report: &BuildReport, title: &str) -> Result<()> {
-    let json = path.extension().is_some_and(|extension| extension == "json");
-    let text =
-        if json { timeline::trace(report).to_string() } else { waterfall::html(report, title) };
-    Ok(std::fs::write(path, text).map_err(|error| {
-        Failure::new(Exit::Usage, format!("--timeline {}: {error}", path.display()))
-            .hint("the build itself went well; name a file in a folder that exists")
-    })?)
+/// Whether a file can be written there, as far as that can be told: to be said before a build that
+/// takes long, not after it.
+fn can_write(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let why = match folder {
+        Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
+        _ if path.is_dir() => "it is a folder".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Exit::Usage, format!("--timeline {}: {why}", path.display()))
+        .hint("nothing was built; name a file in a folder that exists")
+        .into())
 }

@@ -50,6 +50,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
                 how: &args.how,
                 force: false,
                 metadata_file: &metadata_file,
+                timeline: None,
             };
             let found = prepare::look(ui, Some(&aws), build, &wanted).await;
             let prepared = prepare::prepare(config, build, &found, &wanted);

@@ -34,6 +34,8 @@ pub struct Wanted<'a> {
     pub force: bool,
     /// Where BuildKit writes the digest.
     pub metadata_file: &'a Path,
+    /// Where the build is drawn on a time axis afterwards.
+    pub timeline: Option<&'a Path>,
 }
 
 /// The steps towards an image.
@@ -190,6 +192,7 @@ fn steps(config: &Config, facts: &BuildFacts, found: &Found, wanted: &Wanted<'_>
             no_cache: wanted.how.no_cache,
             pull: wanted.how.pull || (wanted.how.refresh && pullable),
             metadata_file: wanted.metadata_file,
+            timeline: wanted.timeline,
         },
     );
     steps.push(Step::Build(Box::new(build)));

@@ -41,6 +41,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RunArgs) -> Result<Exit> {
         how: &args.how,
         force: false,
         metadata_file: &metadata_file,
+        timeline: None,
     };
     let mut steps = prepare::prepare(config, &facts, &Found::default(), &wanted).steps;
     let names = steps.iter().find_map(|step| match step {

@@ -10,11 +10,14 @@ mod median;
 pub mod page;
 mod record;
 pub mod summary;
+mod worth;
 
 pub use buildkit::BuildkitBuild;
 pub use median::Medians;
+use median::median;
 pub use record::{Output, Record, Verdict, parse, with};
 pub use summary::Summary;
+pub use worth::Worth;
 
 /// The file, relative to the project's root.
 pub const FILE: &str = "target/xtask/history.jsonl";

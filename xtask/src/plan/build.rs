@@ -39,6 +39,8 @@ pub struct Inputs<'a> {
     pub pull: bool,
     /// Where BuildKit writes the digest.
     pub metadata_file: &'a Path,
+    /// Where the build is drawn on a time axis afterwards.
+    pub timeline: Option<&'a Path>,
 }
 
 /// A build, ready to run.
@@ -54,6 +56,8 @@ pub struct Build {
     pub secret_variables: Vec<(String, crate::config::Hidden)>,
     /// Where BuildKit writes the digest.
     pub metadata_file: PathBuf,
+    /// Where the build is drawn on a time axis afterwards, also one that failed.
+    pub timeline: Option<PathBuf>,
     /// Caches in folders, to be put in their places afterwards.
     pub swaps: Vec<Swap>,
     /// What the record of builds says of it, besides how it went.
@@ -146,6 +150,7 @@ pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
         names: inputs.names.to_vec(),
         secret_variables,
         metadata_file: inputs.metadata_file.to_owned(),
+        timeline: inputs.timeline.map(Path::to_owned),
         swaps: inputs.caches.swaps,
         about: About {
             builder: inputs.builder.to_owned(),

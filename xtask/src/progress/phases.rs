@@ -68,12 +68,21 @@ fn vertex_phase(kind: &VertexKind) -> Option<Phase> {
     }
 }
 
-/// How long a phase took, if there was one.
+/// How long a phase took, if there was one. What was done side by side counts once: several caches
+/// are written at the same time.
 pub(super) fn total_seconds(phases: &[PhaseReport], phase: Phase) -> Option<f64> {
     let of_phase: Vec<_> = phases.iter().filter(|p| p.phase == phase).collect();
     // An exporter that failed stands for all that it did, beside the parts of it.
     let whole = of_phase.iter().filter(|p| p.error.is_none() || of_phase.len() == 1);
-    (!of_phase.is_empty()).then(|| round(whole.map(|p| p.seconds).sum()))
+    let mut total = 0.0;
+    let mut until = f64::MIN;
+    // They are in order of their starts.
+    for phase in whole {
+        let end = phase.start + phase.seconds;
+        total += (end - phase.start.max(until)).max(0.0);
+        until = until.max(end);
+    }
+    (!of_phase.is_empty()).then(|| round(total))
 }
 
 fn round(seconds: f64) -> f64 {

@@ -144,3 +144,22 @@ fn a_timeline_is_a_page_or_a_trace() {
     let trace: serde_json::Value = serde_json::from_slice(&trace).unwrap();
     assert!(trace["traceEvents"].is_array(), "{trace}");
 }
+
+#[test]
+fn a_timeline_that_can_not_be_written_is_told_before_the_build() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    for file in ["none/t.html", "home"] {
+        project.run(&["build", "--timeline", file]).code(2).says("nothing was built");
+    }
+    assert_eq!(project.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_failed_build_has_a_timeline_too() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("failing_run.jsonl", 1);
+    project.run(&["build", "--timeline", "t.html"]).code(4);
+    let page = std::fs::read_to_string(project.path("t.html")).unwrap();
+    assert!(page.contains("failed after") && page.contains("runtime 2/2 failed"), "{page}");
+}

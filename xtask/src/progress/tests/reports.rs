@@ -238,6 +238,24 @@ fn bytes_and_seconds_are_summed_up() {
     assert!(pushed.cache_export_error.is_none());
 }
 
+/// Several caches are written at the same time: their export takes as long as the longest.
+#[test]
+fn what_is_done_side_by_side_counts_once() {
+    let export = |digest: &str, place: &str, from: u8, to: u8| {
+        format!(
+            r#"{{"vertexes":[{{"digest":"{digest}","name":"exporting cache to {place}","started":"2026-01-01T00:00:{from:02}Z","completed":"2026-01-01T00:00:{to:02}Z"}}]}}"#
+        )
+    };
+    let lines = [
+        export("r", "registry", 6, 9),
+        export("l", "client directory", 6, 8),
+        export("s", "Amazon S3", 8, 11),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let report = played(&lines, Ended::Success).report();
+    assert_eq!(report.cache_export_seconds, Some(5.0));
+}
+
 /// What two steps wait for is pulled once.
 #[test]
 fn a_layer_that_two_steps_wait_for_counts_once() {
