@@ -7,8 +7,10 @@
 //! by the first and taken down by the last.
 
 mod api;
+mod engine;
 mod interruption;
 mod proxy;
 mod registry;
+mod rollout;
 mod rule;
 mod stage;
