@@ -2,6 +2,8 @@
 
 mod deploy;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use super::*;
@@ -117,8 +119,10 @@ async fn what_can_not_be_put_back_is_a_failure_that_was_not_rolled_back() {
 #[tokio::test]
 async fn somebody_elses_newer_deployment_is_never_overwritten() {
     // The same revision even, but another deployment of it.
-    let mut deploy = Deploy::twisted(Box::new(|cloud, operation, request, before| {
-        if operation == "ListTasks" && request["serviceName"] == "web" && before == 0 {
+    let once = AtomicBool::new(false);
+    let mut deploy = Deploy::twisted(Box::new(move |cloud, operation, request, _| {
+        let watched = operation == "ListTasks" && request["serviceName"] == "web";
+        if watched && !once.swap(true, Ordering::SeqCst) {
             cloud.deploy("web", NEW);
         }
         None

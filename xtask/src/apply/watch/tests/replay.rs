@@ -169,7 +169,8 @@ impl Replay {
 
     /// The look that the last question of this kind belonged to.
     fn last(&self, question: &str, service: &str) -> &Look {
-        self.of(service, self.asked.lock().unwrap()[&format!("{question} {service}")])
+        let asked = self.asked.lock().unwrap();
+        self.of(service, asked.get(&format!("{question} {service}")).copied().unwrap_or(1))
     }
 
     fn of(&self, service: &str, number: usize) -> &Look {
