@@ -1,17 +1,14 @@
 //! Registers a revision and points a service at it.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::concrete;
 use super::lock::Lock;
 use crate::aws::{Aws, explain, wire};
-use crate::cli::IfBusy;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::interrupt::{remember, waiting};
+use crate::interrupt::remember;
 use crate::observe::ecs::{
     ServiceFacts, container_of, describe_service, describe_task_definition, revision,
 };
@@ -22,7 +19,6 @@ use crate::plan::reuse::Leave;
 use crate::plan::taskdef;
 use crate::rollout::Target;
 use crate::ui::Ui;
-use crate::units::format_duration;
 
 /// What became of an update.
 #[derive(Clone, Debug)]
@@ -77,60 +73,6 @@ impl Updated {
             Some(target) => format!("{now}, deployment {}", target.deployment_id),
         }
     }
-}
-
-/// Waits until no deployment of the services is under way, or does what else was asked for.
-///
-/// # Errors
-/// [`Exit::Superseded`] when one is under way and `--if-busy abort` was given.
-pub async fn settle(
-    ui: &Ui,
-    aws: &Aws,
-    cluster: &str,
-    services: &[String],
-    if_busy: IfBusy,
-    deadline: Duration,
-) -> Result<Option<String>> {
-    let start = Instant::now();
-    let mut waited = false;
-    for service in services {
-        let mut told = None;
-        while let Some(in_flight) = describe_service(aws, cluster, service).await?.in_flight {
-            let what = format!(
-                "deployment {} of {service} to {} is under way",
-                in_flight.id, in_flight.revision
-            );
-            match if_busy {
-                IfBusy::Supersede => return Ok(Some(format!("{what}; this one takes its place"))),
-                IfBusy::Abort => {
-                    return Err(Failure::new(Exit::Superseded, what)
-                        .hint("wait for it with `cargo xtask status`, or use `--if-busy wait`")
-                        .into());
-                }
-                IfBusy::Wait if start.elapsed() >= deadline => {
-                    return Err(Failure::new(
-                        Exit::DeadlinePassed,
-                        format!(
-                            "{what} after {}, so this one did not begin",
-                            format_duration(deadline)
-                        ),
-                    )
-                    .hint("`--if-busy supersede` takes its place; a longer `deadline` waits longer")
-                    .into());
-                }
-                IfBusy::Wait => {}
-            }
-            if told.as_ref() != Some(&in_flight.id) {
-                ui.emit(&Event::Note { text: format!("{what}; waiting for it to end") });
-                told = Some(in_flight.id);
-            }
-            waited = true;
-            waiting(Some(format!("waiting for the end of another deployment: {what}")));
-            tokio::time::sleep(Duration::from_secs(2)).await;
-        }
-    }
-    waiting(None);
-    Ok(waited.then(|| "it ended".to_owned()))
 }
 
 /// What has to hold when a service is updated, looked at as late as can be.

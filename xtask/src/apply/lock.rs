@@ -9,6 +9,7 @@
 //! it changes the service. What that leaves open, the verdict by deployment id still tells.
 
 mod renew;
+mod take;
 #[cfg(test)]
 mod tests;
 mod who;
@@ -20,19 +21,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aws_smithy_types::date_time::{DateTime, Format};
-use serde_json::json;
 use tokio::sync::watch;
 
-use super::watch::jittered;
-use crate::aws::wire::{self, Service};
 use crate::aws::{Aws, Session};
 use crate::cli::IfBusy;
-use crate::event::Event;
 use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::{forget, keep, remember, undo_with, waiting};
-use crate::observe::lock::{self, Holder, holder, is, name, refused, renewals, renewals_name};
+use crate::observe::lock::{self, Holder, holder, name, renewals_name};
 use crate::ui::Ui;
 use crate::units::format_duration;
+use take::{One, create, delete};
 
 /// How long things take around a lock.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +109,6 @@ impl Lost {
 /// [`Exit::DeadlinePassed`]: it was not given back in time. Or SSM can not be asked. None is held
 /// then.
 pub async fn take(ui: &Ui, session: &Session, wanted: &Wanted<'_>, timing: Timing) -> Result<Lock> {
-    let aws = &session.aws();
     let mut services = wanted.services.to_vec();
     services.sort();
     services.dedup();
@@ -124,15 +121,15 @@ pub async fn take(ui: &Ui, session: &Session, wanted: &Wanted<'_>, timing: Timin
     };
     let renewed = Arc::new(AtomicU64::new(0));
     let mut names = BTreeMap::new();
-    let start = Instant::now();
+    let until = Instant::now() + wanted.deadline;
     for service in services {
         let name = name(wanted.cluster, &service);
         names.insert(service.clone(), name.clone());
-        let one = One { ui, aws, wanted, timing, me: &me, service: &service, name: &name };
+        let one = One { ui, session, wanted, timing, me: &me, service: &service, name: &name };
         record(session, &service, &name, &me.id, timing.lease, &renewed);
-        if let Err(error) = one.take(start).await {
+        if let Err(error) = one.take(until).await {
             // The error is what counts; a lock that can not be given back runs out by itself.
-            let _ = give_back(aws, &names, &me.id, &renewed).await;
+            let _ = give_back(&session.aws(), &names, &me.id, &renewed).await;
             return Err(error);
         }
     }
@@ -227,123 +224,6 @@ impl Drop for Lock {
     }
 }
 
-/// The lock of one service, wanted.
-struct One<'a> {
-    ui: &'a Ui,
-    aws: &'a Aws,
-    wanted: &'a Wanted<'a>,
-    timing: Timing,
-    me: &'a Holder,
-    service: &'a str,
-    name: &'a str,
-}
-
-/// A holder's sign of life, and since when nothing newer was seen.
-struct Seen {
-    id: String,
-    renewals: u64,
-    since: Instant,
-}
-
-impl One<'_> {
-    async fn take(&self, start: Instant) -> Result<()> {
-        let mut told = None;
-        let mut seen: Option<Seen> = None;
-        loop {
-            if create(self.aws, self.name, &lock::value(self.me)).await? {
-                return Ok(());
-            }
-            let late = start.elapsed() >= self.wanted.deadline;
-            let Some(other) = holder(self.aws, self.name).await? else {
-                if late {
-                    return Err(self.too_long(&format!("{} is deployed by others", self.service)));
-                }
-                // It was given back in between, or SSM is a moment behind.
-                tokio::time::sleep(jittered(self.timing.poll / 4)).await;
-                continue;
-            };
-            if other.id == self.me.id {
-                // The answer to our call was lost, and the SDK called again.
-                return Ok(());
-            }
-            let held = format!("{} is being deployed by {other}", self.service);
-            match self.wanted.if_busy {
-                IfBusy::Abort => {
-                    return Err(Failure::new(Exit::Superseded, held)
-                        .hint(
-                            "wait for it with `--if-busy wait`, which also takes over a lock that \
-                             nobody renews any more",
-                        )
-                        .into());
-                }
-                _ if late => return Err(self.too_long(&held)),
-                IfBusy::Supersede => {
-                    self.note(format!("{held}; taking its place"));
-                    if self.take_over(&other).await? {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                IfBusy::Wait => {}
-            }
-            let renewals = renewals(self.aws, self.name, &other.id).await?;
-            match &seen {
-                Some(last) if (&last.id, last.renewals) == (&other.id, renewals) => {
-                    if last.since.elapsed() >= other.lease() {
-                        let lease = format_duration(other.lease());
-                        self.note(format!(
-                            "{held}, and has not been heard of for {lease}; taking its place"
-                        ));
-                        if self.take_over(&other).await? {
-                            return Ok(());
-                        }
-                        seen = None;
-                        continue;
-                    }
-                }
-                _ => seen = Some(Seen { id: other.id.clone(), renewals, since: Instant::now() }),
-            }
-            if told.as_ref() != Some(&other.id) {
-                self.note(format!("{held}; waiting for it to end"));
-                waiting(Some(format!("waiting for the deploy lock: {held}")));
-                told = Some(other.id);
-            }
-            tokio::time::sleep(jittered(self.timing.poll)).await;
-        }
-    }
-
-    fn too_long(&self, held: &str) -> anyhow::Error {
-        let deadline = format_duration(self.wanted.deadline);
-        Failure::new(
-            Exit::DeadlinePassed,
-            format!("{held}, still after {deadline}, so this one did not begin"),
-        )
-        .hint("`--if-busy supersede` takes its place; a longer `deadline` waits longer")
-        .into()
-    }
-
-    /// Takes the lock from its holder; says whether that went well.
-    async fn take_over(&self, from: &Holder) -> Result<bool> {
-        // What is deleted is what was seen, as nearly as SSM allows.
-        match holder(self.aws, self.name).await? {
-            Some(now) if now.id == from.id => {}
-            _ => return Ok(false),
-        }
-        delete(self.aws, self.name).await?;
-        delete(self.aws, &renewals_name(self.name, &from.id)).await?;
-        if !create(self.aws, self.name, &lock::value(self.me)).await? {
-            return Ok(false);
-        }
-        tokio::time::sleep(self.timing.believe).await;
-        let now = holder(self.aws, self.name).await?;
-        Ok(now.is_some_and(|now| now.id == self.me.id))
-    }
-
-    fn note(&self, text: String) {
-        self.ui.emit(&Event::Note { text });
-    }
-}
-
 /// Whether somebody else has a lock that we took.
 async fn look(aws: &Aws, me: &Holder, service: &str, name: &str) -> Result<Option<Lost>> {
     let mut found = holder(aws, name).await?;
@@ -353,29 +233,6 @@ async fn look(aws: &Aws, me: &Holder, service: &str, name: &str) -> Result<Optio
     }
     let other = found.filter(|found| found.id != me.id);
     Ok(other.map(|by| Lost { service: service.to_owned(), by }))
-}
-
-/// Creates a lock; says whether that went well, or it was there already.
-async fn create(aws: &Aws, name: &str, value: &str) -> Result<bool> {
-    let body = json!({ "Name": name, "Value": value, "Type": "String", "Overwrite": false });
-    match wire::json(&aws.config, Service::Ssm, "PutParameter", &body).await {
-        Ok(_) => Ok(true),
-        // Somebody else was faster, or is at it in this moment.
-        Err(error) if is(&error, "ParameterAlreadyExists") || is(&error, "TooManyUpdates") => {
-            Ok(false)
-        }
-        Err(error) => Err(refused("ssm:PutParameter", &error)),
-    }
-}
-
-/// Deletes a parameter, unless it is not there.
-async fn delete(aws: &Aws, name: &str) -> Result<()> {
-    let body = json!({ "Name": name });
-    match wire::json(&aws.config, Service::Ssm, "DeleteParameter", &body).await {
-        Ok(_) => Ok(()),
-        Err(error) if is(&error, "ParameterNotFound") => Ok(()),
-        Err(error) => Err(refused("ssm:DeleteParameter", &error)),
-    }
 }
 
 /// Deletes those of the locks that are still held, and the signs of life beside them. Says which

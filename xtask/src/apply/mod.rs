@@ -8,7 +8,9 @@ pub mod lock;
 pub mod login;
 pub mod prune;
 pub mod recover;
+mod roll_out;
 pub mod run;
+mod settle;
 pub mod tag;
 pub mod verify;
 pub mod watch;
@@ -32,6 +34,8 @@ use crate::ui::Ui;
 pub use build::Built;
 pub use ecs::Updated;
 use lock::Lock;
+pub use roll_out::roll_out;
+use roll_out::{holding, is_needless, unchanged};
 pub use verify::HealthAnswer;
 use watch::{Outcome, Tempo};
 
@@ -93,57 +97,6 @@ impl Done {
     }
 }
 
-/// Takes the steps of a deployment. After a failure services are put back where that is wanted,
-/// and the deploy locks are given back on every way out. What was done is in `done`, also after
-/// an error.
-///
-/// # Errors
-/// The first step that fails; or somebody else took over in the middle.
-pub async fn roll_out(
-    context: &Context<'_>,
-    plan: &Plan,
-    done: &mut Done,
-    put_back: bool,
-) -> Result<()> {
-    let mut result = apply(context, plan, done).await;
-    if let Err(error) = result {
-        result =
-            Err(if put_back { recover::put_back(context, plan, done, error).await } else { error });
-    }
-    let Some(lock) = done.lock.take() else { return result };
-    match lock.release().await {
-        Ok(None) => result,
-        // Whose lock was taken over can not say what runs now, however well it went until then.
-        Ok(Some(lost)) => result.and(Err(superseded(done, &lost).into())),
-        Err(error) => {
-            context.ui.emit(&Event::Warning {
-                text: format!("the deploy lock was not given back: {error:#}"),
-                hint: Some("the next deploy takes it over by itself".into()),
-            });
-            result
-        }
-    }
-}
-
-/// Somebody else took a lock over: what was done until then is left to them.
-fn superseded(done: &Done, lost: &lock::Lost) -> Failure {
-    let moved = done.updated.values().filter_map(|updated| {
-        let target = updated.target.as_ref()?;
-        let to = revision(&updated.task_definition);
-        Some(format!(
-            "{} had been moved to {to} (deployment {})",
-            updated.service, target.deployment_id
-        ))
-    });
-    let moved: Vec<_> = moved.collect();
-    let mut failure = lost.failure();
-    failure.message.push_str(&match moved.as_slice() {
-        [] => "; no service had been changed".to_owned(),
-        moved => format!("; {}, and is left to them", moved.join(", ")),
-    });
-    failure
-}
-
 /// Takes the steps of a plan. What was done is in `done`, also after an error.
 ///
 /// # Errors
@@ -175,59 +128,6 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
         context.ui.emit(&Event::StepFinished { number, seconds, detail });
     }
     Ok(())
-}
-
-/// What becomes of the services when none of them is to be changed; else empty. Whoever changes
-/// nothing has to wait for nobody.
-async fn unchanged(
-    context: &Context<'_>,
-    plan: &Plan,
-    done: &Done,
-) -> Result<BTreeMap<String, Updated>> {
-    let (aws, _) = context.aws()?;
-    let mut found = BTreeMap::new();
-    for step in &plan.steps {
-        if let Step::Update(update) = step {
-            match ecs::unchanged(&aws, update, done.image.as_deref()).await? {
-                Some(updated) => found.insert(update.service.clone(), updated),
-                None => return Ok(BTreeMap::new()),
-            };
-        }
-    }
-    Ok(found)
-}
-
-/// Whether a step has nothing to do any more. What is on the service already needs no lock and
-/// no watching; whether it answers is still asked.
-fn is_needless(step: &Step, done: &Done) -> bool {
-    match step {
-        Step::Lock { services, .. } | Step::Settle { services, .. } => {
-            services.iter().all(|service| done.updated.contains_key(service))
-        }
-        Step::Watch { services, .. } | Step::VerifyDigest { services } => {
-            done.changed(services).next().is_none()
-        }
-        _ => false,
-    }
-}
-
-/// Takes a step; one that only waits and looks ends when somebody else takes the lock over.
-async fn holding(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
-    let only_looks = matches!(
-        step,
-        Step::Settle { .. }
-            | Step::Watch { .. }
-            | Step::VerifyDigest { .. }
-            | Step::VerifyHealth(_)
-    );
-    let Some(lock) = done.lock.clone().filter(|_| only_looks) else {
-        return take(context, step, done).await;
-    };
-    tokio::select! {
-        biased;
-        lost = lock.lost() => Err(superseded(done, &lost).into()),
-        taken = take(context, step, done) => taken,
-    }
 }
 
 async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Option<String>> {
@@ -291,9 +191,9 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             Ok(None)
         }
         Step::Settle { services, if_busy, deadline } => {
-            let (aws, environment) = context.aws()?;
+            let (session, environment) = context.session()?;
             let cluster = &environment.cluster;
-            ecs::settle(context.ui, &aws, cluster, services, *if_busy, *deadline).await
+            settle::settle(context.ui, session, cluster, services, *if_busy, *deadline).await
         }
         Step::Update(update) => {
             if let Some(unchanged) = done.updated.get(&update.service) {

@@ -15,14 +15,18 @@ use super::ecs::Updated;
 use crate::aws::Session;
 use crate::config::Environment;
 use crate::event::Event;
-use crate::exit::{Again, Failure, again};
+use crate::exit::{Again, Exit, Failure, again};
 use crate::observe::beside::beside;
 use crate::observe::rollout::{Look, Wanted, look};
 use crate::rollout::{self, Draining, Millis, PhaseTimes, State, Target, Task, Verdict};
 use crate::ui::Ui;
+use crate::units::format_duration;
 use pace::Pace;
 pub use pace::{Tempo, jittered};
 use task_log::TaskLogs;
+
+/// How long one look may take: the SDK alone would try for minutes, past any deadline.
+const LOOK: Duration = Duration::from_secs(45);
 
 /// How a rollout went.
 #[derive(Clone, Debug)]
@@ -67,8 +71,8 @@ pub async fn watch(
             let (aws, wanted) = (aws.clone(), open.wanted(cluster));
             async move {
                 // That one can not be looked at is no reason to drop the looks at the others.
-                let look = look(&aws, &wanted, at).await;
-                Ok((wanted.service, look))
+                let look = tokio::time::timeout(LOOK, look(&aws, &wanted, at)).await;
+                Ok((wanted.service, look.unwrap_or_else(|_| Err(no_answer()))))
             }
         });
         let mut looks: BTreeMap<_, _> = beside(looks).await?.into_iter().collect();
@@ -112,6 +116,11 @@ pub async fn watch(
         logs.show(ui, &session.aws()).await;
     }
     Ok(outcomes)
+}
+
+fn no_answer() -> anyhow::Error {
+    let text = format!("ECS does not answer within {}", format_duration(LOOK));
+    Failure::new(Exit::Prerequisite, text).again(Again::Soon).into()
 }
 
 /// A rollout that has no verdict yet.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use serde_json::json;
+
 use super::*;
 use crate::apply::ecs::{self, Guard};
 use crate::aws::stand_in::{Parameters, StandIn};
