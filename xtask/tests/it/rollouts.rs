@@ -92,7 +92,7 @@ const MADE_UP: &str = "made-up-credentials = true\n";
 const MOVED: &str = "api was moved to app:2 (deployment ecs-svc/3), and ECS goes on with that: \
                      `cargo xtask status` shows it, `cargo xtask rollback` undoes it";
 
-const PHASES: [Phase; 7] = [
+const PHASES: [Phase; 6] = [
     Phase {
         name: "taking the lock",
         image: "sha256:new",
@@ -117,23 +117,16 @@ const PHASES: [Phase; 7] = [
     Phase {
         name: "watching",
         image: "sha256:slow",
-        at: ("ListTasks", 6),
+        at: ("ListTasks", 10),
         hangs: false,
         says: &[MOVED],
-    },
-    Phase {
-        name: "comparing digests",
-        image: "sha256:new",
-        at: ("BatchGetImage", 2),
-        hangs: true,
-        says: &["api runs app:2, whose checks had not ended", "`cargo xtask rollback` undoes it"],
     },
     Phase {
         name: "asking for health",
         image: "sha256:new",
         at: ("", 3),
         hangs: false,
-        says: &["api runs app:2, whose checks had not ended"],
+        says: &["api runs app:2, whose checks had not ended", "`cargo xtask rollback` undoes it"],
     },
     Phase {
         name: "putting back",
@@ -213,7 +206,7 @@ fn a_held_lock_is_aborted_at_or_superseded_as_asked() {
     let deployed = Deployed::new(MADE_UP, Box::new(|_, _| None));
     let image = ["deploy", "--env", "test", "--image", "sha256:slow"];
     let first = deployed.start(&image);
-    deployed.await_calls("ListTasks", 6);
+    deployed.await_calls("ListTasks", 10);
 
     let abort = ["deploy", "--env", "test", "--image", "sha256:new", "--if-busy", "abort"];
     deployed.project.run(&abort).code(8).says("api is being deployed by ").says("--if-busy wait");
@@ -258,13 +251,13 @@ fn credentials_that_end_in_the_middle_are_read_again() {
     let (told, stale) = (Arc::new(Mutex::new(false)), Arc::new(AtomicBool::new(false)));
     let (told_too, stale_too) = (Arc::clone(&told), Arc::clone(&stale));
     let twist = move |_: &Cloud, asked: &Asked| {
-        if asked.operation == "ListTasks" {
-            stale_too.store(true, Ordering::SeqCst);
-        }
         if stale_too.load(Ordering::SeqCst) && asked.authorization.contains("AKIDOLD") {
             *told_too.lock().unwrap() = true;
             let text = "The security token included in the request is expired";
             return Some((400, json!({ "__type": "ExpiredTokenException", "message": text })));
+        }
+        if asked.operation == "UpdateService" {
+            stale_too.store(true, Ordering::SeqCst);
         }
         None
     };

@@ -53,7 +53,8 @@ fn ends_item(line: &str, indent: &str) -> bool {
 fn offenders(applies: impl Fn(&str) -> bool, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for (name, text) in sources() {
-        if !applies(&name) || name.contains("/tests/") || name.ends_with("/tests.rs") {
+        let for_tests = ["/tests/", "/tests.rs", "aws/stand_in"];
+        if !applies(&name) || for_tests.iter().any(|part| name.contains(part)) {
             continue;
         }
         for (number, line) in code(&text) {
