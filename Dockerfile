@@ -5,11 +5,17 @@
 # Build secrets, both optional, mounted only where something is downloaded:
 #   ca-bundle  PEM file of the certificate authorities to trust, in place of the system's
 #   pip-conf   pip.conf that names a package index, with credentials if it needs them
+#
+# Every step gives what it makes the time SOURCE_DATE_EPOCH (seconds since 1970), so that the same
+# sources give the same layers. BuildKit can do that when it exports, too (rewrite-timestamp), but
+# then compresses every layer anew with every build.
 
 ARG BASE_IMAGE=python:3.13-slim-trixie
+ARG SOURCE_DATE_EPOCH=0
 
 # ---- base: what every other stage shares --------------------------------------------------
 FROM ${BASE_IMAGE} AS base
+ARG SOURCE_DATE_EPOCH
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # The account the service runs as, and the standard library's bytecode where the base image
@@ -17,13 +23,17 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
 # compile what it imports. Unchecked hashes rather than time stamps, so that the same sources
 # give the same bytes. Without column positions bytecode is smaller and loads faster: the service
 # starts in a tenth less time, and tracebacks still have the lines.
-RUN <<'SCRIPT'
+RUN --network=none <<'SCRIPT'
 set -eu
+start=$(date +%s)
 echo 'loppestars:x:10001:10001:Loppestars API:/nonexistent:/usr/sbin/nologin' >> /etc/passwd
 echo 'loppestars:x:10001:' >> /etc/group
+stdlib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
 PYTHONNODEBUGRANGES=1 python3 -m compileall -q --invalidation-mode unchecked-hash \
     -x '/(site-packages|dist-packages|test|tests|idlelib|tkinter|turtledemo|ensurepip|pydoc_data)/' \
-    "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+    "$stdlib"
+touch --date="@$SOURCE_DATE_EPOCH" /etc
+find /etc/passwd /etc/group "$stdlib" -newermt "@$start" -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 SCRIPT
 
 # ---- dependencies: an empty virtual environment, and the pip that fills it from outside ----
@@ -34,9 +44,9 @@ ENV PIP_CONFIG_FILE=/run/secrets/pip-conf \
     PIP_ONLY_BINARY=:all: \
     PIP_PROGRESS_BAR=off \
     PIP_ROOT_USER_ACTION=ignore
-RUN <<'SCRIPT'
+RUN --network=none <<'SCRIPT'
 set -eu
-python3 -m venv /opt/pip
+python3 -m venv /root/pip
 python3 -m venv --without-pip /opt/venv
 rm /opt/venv/bin/[Aa]ctivate*
 SCRIPT
@@ -68,11 +78,11 @@ awk -v wheels="$wheels" '
     absent' "$requirements" > "$missing"
 
 download() {
-    with-ca-bundle /opt/pip/bin/python -m pip download \
+    with-ca-bundle /root/pip/bin/python -m pip download \
         --no-deps --require-hashes --dest "$wheels" --requirement "$1"
 }
 install() {
-    /opt/pip/bin/python -m pip --python /opt/venv/bin/python install \
+    /root/pip/bin/python -m pip --python /opt/venv/bin/python install \
         --no-index --find-links "$wheels" --no-compile --no-deps --require-hashes --requirement "$requirements"
 }
 if [ -s "$missing" ]; then download "$missing"; fi
@@ -90,14 +100,15 @@ find . \( \
     \) -type f -delete
 PYTHONNODEBUGRANGES=1 python3 -m compileall -q --invalidation-mode unchecked-hash .
 
-# Shared libraries go to /opt/native, under the same paths: they are most of the size, and a
-# layer of their own stays the same, byte for byte, while pure Python packages come and go.
-mkdir /opt/native
-cd /opt/venv
-find lib -type f \( -name '*.so' -o -name '*.so.*' \) -print0 | sort -z > /tmp/native
-tar -c --null --files-from=/tmp/native | tar -x -C /opt/native
+# Shared libraries go to /native, under the same paths: they are most of the size, and a layer of
+# their own stays the same, byte for byte, while pure Python packages come and go.
+mkdir /native
+cd /opt
+find venv/lib -type f \( -name '*.so' -o -name '*.so.*' \) -print0 | sort -z > /tmp/native
+tar -c --null --files-from=/tmp/native | tar -x -C /native
 xargs -0 -r rm < /tmp/native
 rm /tmp/native
+find /opt /native -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 SCRIPT
 
 # Apart from each other: a change of one does not touch the layer of the other.
@@ -121,12 +132,14 @@ RUN --mount=type=cache,target=/root/.cache \
     --mount=type=secret,id=ca-bundle \
     --mount=type=secret,id=pip-conf \
     --mount=type=bind,source=api/models/fetch.py,target=/fetch.py \
-    with-ca-bundle /opt/pip/bin/python /fetch.py /opt/models
+    with-ca-bundle /root/pip/bin/python /fetch.py /models/models && \
+    find /models -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 
 # ---- application: the service and its bytecode --------------------------------------------
 FROM base AS application
 COPY api/loppestars /app/loppestars
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app
+RUN --network=none python3 -m compileall -q --invalidation-mode unchecked-hash /app && \
+    find /app -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 
 # ---- runtime: what runs -------------------------------------------------------------------
 FROM base AS runtime
@@ -139,6 +152,7 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=secret,id=ca-bundle <<'SCRIPT'
 set -eu
 if [ -n "$SYSTEM_PACKAGES" ]; then
+    start=$(date +%s)
     # Debian's images delete each package after its installation; the cache mount is to keep it.
     rm -f /etc/apt/apt.conf.d/docker-clean
     set -- -o APT::Keep-Downloaded-Packages=true -o Acquire::Languages=none
@@ -150,16 +164,19 @@ if [ -n "$SYSTEM_PACKAGES" ]; then
     # shellcheck disable=SC2086  # a list of names
     apt-get "$@" install --yes --no-install-recommends $SYSTEM_PACKAGES
     rm -f /var/cache/ldconfig/aux-cache
+    find / -xdev \( -path /etc/hosts -o -path /etc/resolv.conf -o -path /run \) -prune -o \
+        -newermt "@$start" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 fi
 SCRIPT
 
 # Each of these is a layer of its own that does not depend on the ones below it (--link), so
 # only what changed is built, pushed and pulled again. The largest and most stable come first.
-COPY --link --from=dependencies-heavy /opt/native /opt/venv
-COPY --link --from=models /opt/models /opt/models
-COPY --link --from=dependencies-heavy /opt/venv /opt/venv
-COPY --link --from=dependencies-light /opt/native /opt/venv
-COPY --link --from=dependencies-light /opt/venv /opt/venv
+# Copied is the whole /opt: a directory that COPY had to make would have the time of the build.
+COPY --link --from=dependencies-heavy /native /opt
+COPY --link --from=models /models /opt
+COPY --link --from=dependencies-heavy /opt /opt
+COPY --link --from=dependencies-light /native /opt
+COPY --link --from=dependencies-light /opt /opt
 COPY --link --from=application /app /app
 
 ENV PATH=/opt/venv/bin:$PATH \

@@ -62,6 +62,10 @@ pub struct Image {
     /// Seconds since 1970 that BuildKit clamps timestamps to. A constant, so that
     /// an unchanged layer keeps its digest.
     pub source_date_epoch: Option<u64>,
+    /// Give every file that time when the image is pushed, for Dockerfiles that do not
+    /// see to it themselves. BuildKit compresses every layer again for that, each time.
+    #[serde(default)]
+    pub rewrite_timestamps: bool,
     /// Compression of pushed layers.
     #[serde(default)]
     pub compression: Compression,

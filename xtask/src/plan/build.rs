@@ -133,7 +133,10 @@ pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
     }
     argv = match inputs.output {
         Output::Load => argv.arg("--load"),
-        Output::Push => argv.flag("--output", push_output(config)),
+        Output::Push => {
+            let kept = if config.builder.driver == Driver::Docker { NOT_STORED } else { "" };
+            argv.flag("--output", push_output(config) + kept)
+        }
     };
     if let Some(epoch) = image.source_date_epoch {
         argv = argv.env("SOURCE_DATE_EPOCH", epoch.to_string());
@@ -162,7 +165,7 @@ pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
     }
 }
 
-/// How a pushed image is written.
+/// How a pushed image is written: what decides its bytes, and is the same for all drivers.
 pub fn push_output(config: &Config) -> String {
     let compression = config.image.compression.as_str();
     // Forced, because BuildKit else takes each layer in whatever compression it happens to have
@@ -171,10 +174,15 @@ pub fn push_output(config: &Config) -> String {
     let mut output = format!(
         "type=image,push=true,oci-mediatypes=true,compression={compression},force-compression=true"
     );
-    // The engine's own driver always unpacks what it exports, and BuildKit does not unpack what
-    // it rewrites ("rewrite-timestamp conflicts with unpack").
-    if config.image.source_date_epoch.is_some() && config.builder.driver != Driver::Docker {
+    if config.image.rewrite_timestamps {
         output.push_str(",rewrite-timestamp=true");
     }
     output
 }
+
+/// Keeps a pushed image out of the engine's own store. Its driver would put it there and unpack
+/// it, for which a machine that builds from a registry cache would first have to pull every layer;
+/// and BuildKit does not unpack what it rewrites ("rewrite-timestamp conflicts with unpack").
+/// Newer versions of buildx do not unpack what they push either:
+/// <https://github.com/docker/buildx/pull/3519>.
+const NOT_STORED: &str = ",store=false";

@@ -6,6 +6,7 @@
 mod faults;
 mod fingerprint;
 mod http;
+mod image;
 mod lock;
 mod main_job;
 mod project;

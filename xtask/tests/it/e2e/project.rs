@@ -147,6 +147,22 @@ impl Copy {
         Run::new(args, output)
     }
 
+    /// The name of a pushed image.
+    pub fn pushed(&self, digest: &str) -> String {
+        format!("127.0.0.1:{PORT}/loppestars@{digest}")
+    }
+
+    /// How many bytes the files have that git tracks.
+    pub fn bytes(&self) -> u64 {
+        let listed = Command::new("git")
+            .args(["ls-tree", "-r", "--format=%(objectsize)", "HEAD"])
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(listed.stdout).unwrap();
+        text.lines().map(|size| size.parse::<u64>().unwrap()).sum()
+    }
+
     /// A URL of the service, through the load balancer.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{PORT}/_alb/loppestars{path}")
