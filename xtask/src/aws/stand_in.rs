@@ -1,6 +1,8 @@
 //! A stand-in for AWS in tests: real HTTP, answers by operation, remembers what it was asked.
 
+#[expect(dead_code, reason = "some of it is for runs of the whole tool only")]
 pub mod cloud;
+#[expect(dead_code, reason = "some of it is for runs of the whole tool only")]
 pub mod server;
 
 use std::collections::BTreeMap;

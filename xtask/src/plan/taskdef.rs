@@ -3,9 +3,8 @@
 //! It works on raw JSON, not on the SDK's types: a field that ECS has learnt
 //! since the SDK was generated would be dropped by a trip through those types,
 //! and be gone from the next revision without a word. Members keep the order
-//! ECS sent them in, and numbers their last bit (`serde_json`'s
-//! `preserve_order` and `float_roundtrip`), so what is registered reads like
-//! what ran.
+//! ECS sent them in, and numbers every digit (`serde_json`'s `preserve_order`
+//! and `arbitrary_precision`), so what is registered reads like what ran.
 
 use std::collections::BTreeMap;
 

@@ -5,69 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::deployed::{Deployed, MADE_UP, PATIENCE};
 use crate::stand_in::cloud::Cloud;
-use crate::stand_in::server::{ACCOUNT, Asked, Server};
-use crate::support::{Project, Run};
-
-/// Long enough for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::stand_in::server::Asked;
+use crate::support::Run;
 
 const LOCK: &str = "/xtask/lock/app/api";
-
-/// A project whose service `api` runs in a cloud.
-struct Deployed {
-    project: Project,
-    cloud: Cloud,
-    server: Arc<Server>,
-}
-
-type Twist = dyn Fn(&Cloud, &Asked) -> Option<(u16, Value)> + Send + Sync;
-
-impl Deployed {
-    /// In a cloud whose answers `twist` may replace, with more lines in its environment.
-    fn new(more: &str, twist: Box<Twist>) -> Self {
-        let cloud = Cloud::new();
-        let answers = cloud.clone();
-        let server = Server::start(move |asked| {
-            twist(&answers, asked)
-                .unwrap_or_else(|| answers.answer(&asked.operation, &asked.request))
-        });
-        let url = server.url();
-        let more = more.replace("URL", url);
-        let project = Project::new(&format!(
-            r#"
-[image]
-name = "app"
-[env.test]
-account = "{ACCOUNT}"
-region = "eu-central-1"
-endpoint-url = "{url}"
-registry = "r.example"
-repository = "app"
-cluster = "app"
-services = ["api"]
-container = "app"
-{more}"#
-        ));
-        Self { project, cloud, server: Arc::new(server) }
-    }
-
-    fn start(&self, args: &[&str]) -> Child {
-        self.project.command(args).spawn().unwrap()
-    }
-
-    /// Waits until an operation was asked for so often.
-    fn await_calls(&self, operation: &str, count: usize) {
-        let end = Instant::now() + PATIENCE;
-        while self.server.calls(operation).len() < count {
-            let asked = self.server.operations();
-            assert!(Instant::now() < end, "{operation} was not asked for {count} times: {asked:?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
 
 fn interrupt(child: Child, signal: &str, args: &[&str]) -> Run {
     let sent =
@@ -86,8 +31,6 @@ struct Phase {
     hangs: bool,
     says: &'static [&'static str],
 }
-
-const MADE_UP: &str = "made-up-credentials = true\n";
 
 const MOVED: &str = "api was moved to app:2 (deployment ecs-svc/3), and ECS goes on with that: \
                      `cargo xtask status` shows it, `cargo xtask rollback` undoes it";

@@ -1,14 +1,30 @@
 //! An ECS that does at once what an image's name says: `bad` fails, `worse` fails and ECS goes
 //! back by itself, `slow` never gets ready, every other one runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
 use super::server::{ACCOUNT, Parameters};
 
-/// The cloud: services on task definitions, each of them an image.
+/// The container that is deployed.
+const CONTAINER: &str = "app";
+
+/// What ECS adds to a task definition and takes from nobody.
+const READ_ONLY: [&str; 9] = [
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+    "deregisteredAt",
+    "deleteRequestedAt",
+];
+
+/// The cloud: services on task definitions.
 #[derive(Clone)]
 pub struct Cloud {
     state: Arc<Mutex<State>>,
@@ -18,8 +34,10 @@ pub struct Cloud {
 
 #[derive(Default)]
 struct State {
-    /// By number, from 1.
-    images: Vec<String>,
+    /// By number, from 1: what was registered, as it was sent.
+    revisions: Vec<Value>,
+    /// Digests of images that were deleted.
+    gone: BTreeSet<String>,
     services: BTreeMap<String, Vec<Deployment>>,
     deployments: usize,
 }
@@ -45,10 +63,48 @@ fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
 }
 
+/// What a revision with nothing but an image is registered with.
+fn plain(image: &str) -> Value {
+    json!({ "family": "app", "containerDefinitions": [{ "name": CONTAINER, "image": image }] })
+}
+
+fn error(code: &str, message: &str) -> (u16, Value) {
+    (400, json!({ "__type": code, "message": message }))
+}
+
 impl State {
+    fn image(&self, number: usize) -> &str {
+        let containers = self.revisions[number - 1]["containerDefinitions"].as_array().unwrap();
+        let container = containers.iter().find(|of| of["name"] == CONTAINER).unwrap();
+        container["image"].as_str().unwrap()
+    }
+
+    /// A revision as ECS describes it: as it was registered, and what ECS knows besides.
+    fn described(&self, number: usize) -> Value {
+        let mut definition = self.revisions[number - 1].clone();
+        let members = definition.as_object_mut().unwrap();
+        let tags = members.shift_remove("tags").unwrap_or_else(|| json!([]));
+        let added = json!({
+            "taskDefinitionArn": arn(number), "revision": number, "status": "ACTIVE",
+            "requiresAttributes": [{ "name": "com.amazonaws.ecs.capability.docker-remote-api.1.18" }],
+            "compatibilities": ["EC2", "FARGATE"], "registeredAt": 1_750_000_000.123,
+            "registeredBy": format!("arn:aws:iam::{ACCOUNT}:user/somebody"),
+        });
+        members.extend(added.as_object().unwrap().clone());
+        json!({ "taskDefinition": definition, "tags": tags })
+    }
+
+    fn register(&mut self, request: &Value) -> (u16, Value) {
+        if let Some(member) = READ_ONLY.iter().find(|member| request.get(member).is_some()) {
+            return error("ClientException", &format!("{member} is no parameter"));
+        }
+        self.revisions.push(request.clone());
+        (200, self.described(self.revisions.len()))
+    }
+
     fn deploy(&mut self, service: &str, number: usize) {
         self.deployments += 1;
-        let image = &self.images[number - 1];
+        let image = self.image(number);
         let (status, rollout) = match () {
             () if image.contains("worse") => ("ACTIVE", "FAILED"),
             () if image.contains("bad") => ("PRIMARY", "FAILED"),
@@ -94,14 +150,19 @@ impl State {
             }
             "DescribeTaskDefinition" => {
                 let number = number(&request["taskDefinition"]);
-                let image = &self.images[number - 1];
-                json!({ "taskDefinition": { "family": "app", "taskDefinitionArn": arn(number),
-                    "containerDefinitions": [{ "name": "app", "image": image }] } })
+                if number > self.revisions.len() {
+                    return error("ClientException", "Unable to describe task definition.");
+                }
+                let mut answer = self.described(number);
+                let include = request["include"].as_array();
+                if !include.is_some_and(|include| include.contains(&json!("TAGS"))) {
+                    answer.as_object_mut().unwrap().shift_remove("tags");
+                }
+                answer
             }
-            "RegisterTaskDefinition" => {
-                let image = request["containerDefinitions"][0]["image"].as_str().unwrap();
-                self.images.push(image.to_owned());
-                json!({ "taskDefinition": { "taskDefinitionArn": arn(self.images.len()) } })
+            "RegisterTaskDefinition" => return self.register(request),
+            "ListTaskDefinitions" => {
+                json!({ "taskDefinitionArns": (1..=self.revisions.len()).rev().map(arn).collect::<Vec<_>>() })
             }
             "UpdateService" => {
                 self.deploy(service, number(&request["taskDefinition"]));
@@ -128,10 +189,10 @@ impl State {
                     let id = wanted.as_str().unwrap().rsplit('/').next().unwrap();
                     let mut all = self.services.values().flatten();
                     let of = all.find(|of| of.id == format!("ecs-svc/{id}")).unwrap();
-                    let digest = self.images[of.number - 1].split_once('@').map(|(_, d)| d);
+                    let digest = self.image(of.number).split_once('@').map(|(_, d)| d);
                     json!({ "taskArn": wanted, "taskDefinitionArn": arn(of.number),
                         "startedBy": of.id, "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
-                        "containers": [{ "name": "app", "imageDigest": digest }] })
+                        "containers": [{ "name": CONTAINER, "imageDigest": digest }] })
                 };
                 let tasks: Vec<_> = request["tasks"].as_array().unwrap().iter().map(task).collect();
                 json!({ "tasks": tasks })
@@ -140,13 +201,14 @@ impl State {
                 json!({ "repositories": [{ "repositoryName": "app", "imageTagMutability": "MUTABLE" }] })
             }
             "BatchGetImage" => {
-                let id = &request["imageIds"][0];
-                json!({ "images": [{ "imageId": id, "imageManifest": "{}" }], "failures": [] })
+                let ids = request["imageIds"].as_array().unwrap().iter();
+                let there = ids.filter(|id| {
+                    !id["imageDigest"].as_str().is_some_and(|digest| self.gone.contains(digest))
+                });
+                let image = |id| json!({ "imageId": id, "imageManifest": "{}" });
+                json!({ "images": there.map(image).collect::<Vec<_>>(), "failures": [] })
             }
-            other => {
-                let denied = json!({ "__type": "AccessDeniedException", "message": other });
-                return (400, denied);
-            }
+            other => return error("AccessDeniedException", other),
         };
         (200, answer)
     }
@@ -155,7 +217,12 @@ impl State {
 impl Cloud {
     /// Services `api` and `web`, both on `app@sha256:1`.
     pub fn new() -> Self {
-        let mut state = State { images: vec!["r.example/app@sha256:1".into()], ..State::default() };
+        Self::on(plain("r.example/app@sha256:1"))
+    }
+
+    /// Services `api` and `web`, both on a revision that this registered.
+    pub fn on(registered: Value) -> Self {
+        let mut state = State { revisions: vec![registered], ..State::default() };
         state.deploy("api", 1);
         state.deploy("web", 1);
         Self { state: Arc::new(Mutex::new(state)), parameters: Parameters::default() }
@@ -170,15 +237,31 @@ impl Cloud {
     /// Somebody else deploys.
     pub fn deploy(&self, service: &str, image: &str) {
         let mut state = self.state.lock().unwrap();
-        state.images.push(image.to_owned());
-        let number = state.images.len();
+        state.revisions.push(plain(image));
+        let number = state.revisions.len();
         state.deploy(service, number);
+    }
+
+    /// Somebody deletes an image.
+    pub fn delete_image(&self, digest: &str) {
+        self.state.lock().unwrap().gone.insert(digest.into());
+    }
+
+    /// A revision as ECS describes it, with its tags.
+    pub fn described(&self, number: usize) -> Value {
+        self.state.lock().unwrap().described(number)
+    }
+
+    /// The number of the revision that a service runs.
+    pub fn revision(&self, service: &str) -> usize {
+        let state = self.state.lock().unwrap();
+        let running = state.services[service].iter().find(|of| of.rollout == "COMPLETED");
+        running.unwrap().number
     }
 
     /// The image that a service runs.
     pub fn runs(&self, service: &str) -> String {
-        let state = self.state.lock().unwrap();
-        let running = state.services[service].iter().find(|of| of.rollout == "COMPLETED");
-        state.images[running.unwrap().number - 1].clone()
+        let number = self.revision(service);
+        self.state.lock().unwrap().image(number).to_owned()
     }
 }

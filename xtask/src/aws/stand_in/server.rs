@@ -25,7 +25,15 @@ pub struct Asked {
     pub authorization: String,
 }
 
-type Calls = Arc<Mutex<Vec<(String, Value)>>>;
+/// A request that came.
+struct Call {
+    operation: String,
+    request: Value,
+    /// As it came.
+    body: String,
+}
+
+type Calls = Arc<Mutex<Vec<Call>>>;
 
 /// The server.
 pub struct Server {
@@ -60,13 +68,22 @@ impl Server {
 
     /// The operations, in the order in which they were asked for.
     pub fn operations(&self) -> Vec<String> {
-        self.calls.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+        self.calls.lock().unwrap().iter().map(|call| call.operation.clone()).collect()
     }
 
     /// The requests of an operation.
     pub fn calls(&self, operation: &str) -> Vec<Value> {
+        self.of(operation, |call| call.request.clone())
+    }
+
+    /// The bodies of an operation's requests, to the last byte.
+    pub fn bodies(&self, operation: &str) -> Vec<String> {
+        self.of(operation, |call| call.body.clone())
+    }
+
+    fn of<T>(&self, operation: &str, take: impl Fn(&Call) -> T) -> Vec<T> {
         let calls = self.calls.lock().unwrap();
-        calls.iter().filter(|(name, _)| name == operation).map(|(_, body)| body.clone()).collect()
+        calls.iter().filter(|call| call.operation == operation).map(take).collect()
     }
 }
 
@@ -90,8 +107,9 @@ where
     if reader.read_exact(&mut body).is_err() {
         return;
     }
-    let form = target.is_empty().then(|| String::from_utf8(body.clone()).unwrap());
-    let action = form.as_deref().and_then(|form| form.strip_prefix("Action=")?.split('&').next());
+    let body = String::from_utf8(body).unwrap();
+    let form = target.is_empty().then_some(&body);
+    let action = form.and_then(|form| form.strip_prefix("Action=")?.split('&').next());
     let operation = action.unwrap_or(&target).to_owned();
     let (status, text) = if operation == "GetCallerIdentity" {
         let identity = format!(
@@ -100,13 +118,14 @@ where
         (200, format!("<GetCallerIdentityResponse>{identity}</GetCallerIdentityResponse>"))
     } else {
         let request = match form {
-            Some(form) => Value::String(form),
-            None => serde_json::from_slice(&body).unwrap(),
+            Some(form) => Value::String(form.clone()),
+            None => serde_json::from_str(&body).unwrap(),
         };
         let before = {
             let mut calls = seen.lock().unwrap();
-            let before = calls.iter().filter(|(name, _)| *name == operation).count();
-            calls.push((operation.clone(), request.clone()));
+            let before = calls.iter().filter(|call| call.operation == operation).count();
+            let (operation, request) = (operation.clone(), request.clone());
+            calls.push(Call { operation, request, body });
             before
         };
         match answer(&Asked { operation, request, before, authorization }) {

@@ -76,7 +76,7 @@ fn only_the_image_changes_and_invented_fields_survive_at_every_level() {
 
 #[test]
 fn a_text_from_the_wire_comes_back_as_it_was() {
-    let wire = r#"{"family":"api","containerDefinitions":[{"zeta":1,"name":"api","image":"x","alpha":{"z":0.1,"a":18446744073709551615,"f":2.2250738585072014e-308}}]}"#;
+    let wire = r#"{"family":"api","containerDefinitions":[{"zeta":1,"name":"api","image":"x","alpha":{"z":0.1,"a":18446744073709551615,"f":2.2250738585072014e-308,"g":2.50,"h":123456789012345678901234567890}}]}"#;
     let input = next(&serde_json::from_str(wire).unwrap(), &only_image()).unwrap();
     assert_eq!(input.to_string(), wire.replace(r#""image":"x""#, r#""image":"repo@sha256:new""#));
 }
