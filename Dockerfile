@@ -11,7 +11,7 @@
 # then compresses every layer anew with every build.
 
 ARG BASE_IMAGE=python:3.13-slim-trixie
-ARG SOURCE_DATE_EPOCH=0
+ARG SOURCE_DATE_EPOCH=1735689600
 
 # ---- base: what every other stage shares --------------------------------------------------
 FROM ${BASE_IMAGE} AS base
@@ -36,20 +36,21 @@ touch --date="@$SOURCE_DATE_EPOCH" /etc
 find /etc/passwd /etc/group "$stdlib" -newermt "@$start" -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 SCRIPT
 
-# ---- dependencies: an empty virtual environment, and the pip that fills it from outside ----
+# ---- dependencies: an empty virtual environment, and what fills it from outside ------------
 FROM base AS dependencies
-ENV PIP_CONFIG_FILE=/run/secrets/pip-conf \
+ARG SOURCE_DATE_EPOCH
+ENV PATH=/root/pip/bin:$PATH \
+    PIP_CONFIG_FILE=/run/secrets/pip-conf \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1 \
     PIP_ONLY_BINARY=:all: \
     PIP_PROGRESS_BAR=off \
-    PIP_ROOT_USER_ACTION=ignore
-RUN --network=none <<'SCRIPT'
-set -eu
-python3 -m venv /root/pip
-python3 -m venv --without-pip /opt/venv
-rm /opt/venv/bin/[Aa]ctivate*
-SCRIPT
+    PIP_ROOT_USER_ACTION=ignore \
+    UV_LINK_MODE=copy \
+    UV_NO_BUILD=1 \
+    UV_NO_CONFIG=1 \
+    UV_NO_PROGRESS=1 \
+    UV_PYTHON_DOWNLOADS=never
 COPY --chmod=755 <<'SCRIPT' /usr/local/bin/with-ca-bundle
 #!/bin/sh -eu
 # Runs a command with the secret `ca-bundle`, if there is one, as the trusted authorities.
@@ -58,47 +59,101 @@ if [ -f /run/secrets/ca-bundle ]; then
 fi
 exec "$@"
 SCRIPT
+RUN --mount=type=cache,target=/root/.cache \
+    --mount=type=secret,id=ca-bundle \
+    --mount=type=secret,id=pip-conf \
+    --mount=type=bind,source=api/requirements/install.txt,target=/requirements/install.txt <<'SCRIPT'
+set -eu
+python3 -m venv --without-pip /opt/venv
+rm /opt/venv/bin/[Aa]ctivate*
+python3 -m venv /root/pip
+with-ca-bundle pip install --quiet --no-compile --require-hashes --requirement /requirements/install.txt
+SCRIPT
+COPY --chmod=755 <<'SCRIPT' /usr/local/bin/compile-packages
+#!/usr/bin/env -S python3 -X no_debug_ranges
+"""Compiles the packages in a folder. What has not changed comes out of the cache.
+
+Each package has a process of its own that starts from the same state. What a compiled file holds
+depends on what its process has compiled before, and the same sources are to give the same bytes,
+whatever is installed beside them.
+"""
+
+import hashlib
+import importlib.util
+import os
+import py_compile
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+CACHE = Path("/root/.cache/bytecode")
+PROCESSES = len(os.sched_getaffinity(0))
+
+
+def compile_package(package: Path) -> None:
+    files = sorted(package.rglob("*.py")) if package.is_dir() else [package]
+    key = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes())
+    for file in files:
+        key.update(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    cached = CACHE / key.hexdigest()
+    if not cached.is_dir():
+        compiled = Path(tempfile.mkdtemp(dir=CACHE))
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        for number, file in enumerate(files):
+            # What is not Python, such as a template, stays as it is.
+            py_compile.compile(file, compiled / str(number), str(file), quiet=2, invalidation_mode=mode)
+        try:
+            compiled.rename(cached)
+        except OSError:  # another build was faster
+            shutil.rmtree(compiled)
+    for number, file in enumerate(files):
+        if (cached / str(number)).exists():
+            place = Path(importlib.util.cache_from_source(file))
+            place.parent.mkdir(exist_ok=True)
+            shutil.copyfile(cached / str(number), place)
+
+
+def start(package: Path) -> None:
+    if os.fork() == 0:
+        try:
+            compile_package(package)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+
+
+CACHE.mkdir(parents=True, exist_ok=True)
+packages = sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir() or path.suffix == ".py")
+failed = 0
+for number, package in enumerate(packages):
+    if number >= PROCESSES:
+        failed |= os.wait()[1]
+    start(package)
+for _ in packages[-PROCESSES:]:
+    failed |= os.wait()[1]
+sys.exit(failed != 0)
+SCRIPT
 COPY --chmod=755 <<'SCRIPT' /usr/local/bin/install-requirements
 #!/bin/sh -eu
 # Installs the hash-pinned file $1 into /opt/venv, without what only development needs, and
-# compiles it. One process compiles, so that the bytecode is the same every time.
-requirements=$1
-wheels=/root/.cache/wheels
-
-# The wheels are kept here and not only by pip, whose own cache serves nothing where an index or
-# a proxy sends no caching headers. Names that the cache lacks:
-missing=$(mktemp)
-mkdir -p "$wheels"
-awk -v wheels="$wheels" '
-    /^[A-Za-z0-9]/ {
-        split($1, pin, "==")
-        gsub(/[-.]+/, "_", pin[1])
-        absent = system("ls " wheels "/" pin[1] "-" pin[2] "-*.whl > /dev/null 2>&1") != 0
-    }
-    absent' "$requirements" > "$missing"
-
-download() {
-    with-ca-bundle /root/pip/bin/python -m pip download \
-        --no-deps --require-hashes --dest "$wheels" --requirement "$1"
-}
-install() {
-    /root/pip/bin/python -m pip --python /opt/venv/bin/python install \
-        --no-index --find-links "$wheels" --no-compile --no-deps --require-hashes --requirement "$requirements"
-}
-if [ -s "$missing" ]; then download "$missing"; fi
-if ! install; then
-    echo 'A wheel in the cache is damaged or for another platform: downloading what does not fit.'
-    download "$requirements"
-    install
+# compiles it.
+set -- --no-deps --require-hashes --requirement "$1"
+if [ -f /run/secrets/pip-conf ]; then
+    # Only pip knows what is in it.
+    with-ca-bundle pip download --dest /root/.cache/wheels "$@"
+    set -- --no-index --find-links /root/.cache/wheels "$@"
 fi
-rm "$missing"
+with-ca-bundle uv pip install --python /opt/venv/bin/python "$@"
 
 cd /opt/venv/lib/python3*/site-packages
 find . \( \
     -path '*/tests/test_*.py' -o -path '*/tests/data/*' -o -path '*/tests/examples/*' \
     -o -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.a' -o -name '*.h' \
     \) -type f -delete
-PYTHONNODEBUGRANGES=1 python3 -m compileall -q --invalidation-mode unchecked-hash .
+compile-packages "$PWD"
 
 # Shared libraries go to /native, under the same paths: they are most of the size, and a layer of
 # their own stays the same, byte for byte, while pure Python packages come and go.
@@ -132,7 +187,7 @@ RUN --mount=type=cache,target=/root/.cache \
     --mount=type=secret,id=ca-bundle \
     --mount=type=secret,id=pip-conf \
     --mount=type=bind,source=api/models/fetch.py,target=/fetch.py \
-    with-ca-bundle /root/pip/bin/python /fetch.py /models/models && \
+    with-ca-bundle python3 /fetch.py /models/models && \
     find /models -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 
 # ---- application: the service and its bytecode --------------------------------------------
