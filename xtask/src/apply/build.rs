@@ -3,6 +3,7 @@
 mod local_cache;
 mod log_file;
 mod recorder;
+mod second_look;
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use serde_json::Value;
 use super::Context;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::fingerprint::{Bases, provenance};
+use crate::fingerprint::{Bases, Inputs, provenance};
 use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
 use crate::observe::ecr::{self, ImageFacts};
@@ -28,6 +29,7 @@ use crate::progress::{
 use crate::ui::{human_bytes, human_seconds};
 use local_cache::NewCaches;
 use log_file::LogFile;
+use second_look::SecondLook;
 
 /// How often the live view is drawn.
 const FRAME: Duration = Duration::from_millis(100);
@@ -45,6 +47,8 @@ pub struct Built {
     pub report: BuildReport,
     /// What earlier builds of the same took.
     pub earlier: Option<Medians>,
+    /// What it would be made from after BuildKit had read the files, if that was looked at.
+    pub made_from: Option<Inputs>,
 }
 
 /// What a build made.
@@ -94,7 +98,8 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         remember("image", format!("{name} may be pushed: its build had not ended"));
     }
     let new_caches = NewCaches::of(&build.swaps);
-    let (state, output) = follow(context, build, env, &mut log).await?;
+    let mut look = SecondLook::new(context.config, build.made_from.as_ref());
+    let (state, output) = follow(context, build, env, &mut log, &mut look).await?;
     let seconds = start.elapsed().as_secs_f64();
     let log = log.finish();
     let report = state.report();
@@ -123,7 +128,9 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
     let title = names.first().map_or("build", String::as_str);
     let drawn = build.timeline.as_ref().map_or(Ok(()), |path| write_timeline(path, &report, title));
     let image = image.and_then(|image| drawn.map(|()| image));
-    image.map(|image| Built { names, image, seconds, report, earlier })
+    let image = image?;
+    let made_from = look.result(state.reads()).await;
+    Ok(Built { names, image, seconds, report, earlier, made_from })
 }
 
 /// Writes the build as a page or, for a name that ends in `.json`, as trace events.
@@ -227,6 +234,7 @@ async fn follow(
     build: &Build,
     env: Env,
     log: &mut LogFile<'_>,
+    look: &mut SecondLook<'_>,
 ) -> Result<(BuildState, proc::Output)> {
     log.line(&format!("$ {build}"));
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -253,7 +261,9 @@ async fn follow(
                 context.ui.frame(&state);
                 continue;
             }
+            () = look.go_on() => continue,
         };
+        look.after(state.reads());
         for event in events {
             for line in log_lines(&event, state.started()) {
                 log.line(&line);

@@ -63,7 +63,7 @@ fn refusal<R>(error: &SdkError<PutImageError, R>) -> Option<&PutImageError> {
 }
 
 /// Tags what was built with the fingerprint of what it was built from: of the files as they
-/// are now, unless they are other files than before the build, and of the base images that
+/// are after BuildKit has read them, unless they are other files than before, and of the base images that
 /// BuildKit says it used. Says what came of it: without the tag the next deploy builds, and
 /// that is no reason to fail.
 pub async fn mark(context: &Context<'_>, mark: &Mark, built: &Built) -> String {
@@ -77,7 +77,10 @@ async fn marked(context: &Context<'_>, mark: &Mark, built: &Built) -> Result<Str
     let bases = built.image.bases.as_ref();
     let bases = bases.context("something else than files and images went into it")?;
     let image = built.image.in_ecr.as_ref().context("its manifest can not be read")?;
-    let now = inputs::again(context.config, &mark.inputs).await?;
+    let now = match &built.made_from {
+        Some(now) => now.clone(),
+        None => inputs::again(context.config, &mark.inputs).await?,
+    };
     anyhow::ensure!(now == mark.inputs, "files changed during the build");
     learn(context, mark, bases);
     let fingerprint = mark.inputs.fingerprint(bases);

@@ -84,7 +84,8 @@ pub fn prepare(
         }),
         _ => None,
     };
-    Prepared { steps: steps(config, facts, found, wanted), there: None, mark }
+    let steps = steps(config, facts, found, wanted, mark.as_ref());
+    Prepared { steps, there: None, mark }
 }
 
 /// Looks in the repository for what a push would put there.
@@ -157,7 +158,13 @@ fn reuse(
     Prepared { steps: step.into_iter().collect(), there: Some(there), mark: None }
 }
 
-fn steps(config: &Config, facts: &BuildFacts, found: &Found, wanted: &Wanted<'_>) -> Vec<Step> {
+fn steps(
+    config: &Config,
+    facts: &BuildFacts,
+    found: &Found,
+    wanted: &Wanted<'_>,
+    mark: Option<&Mark>,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     if !facts.builder.exists {
         let scratch = wanted.metadata_file.parent().unwrap_or(&config.root);
@@ -193,6 +200,7 @@ fn steps(config: &Config, facts: &BuildFacts, found: &Found, wanted: &Wanted<'_>
             pull: wanted.how.pull || (wanted.how.refresh && pullable),
             metadata_file: wanted.metadata_file,
             timeline: wanted.timeline,
+            made_from: mark.map(|mark| &mark.inputs),
         },
     );
     steps.push(Step::Build(Box::new(build)));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::argv::{Argv, csv};
 use super::cache::{Caches, Swap};
 use crate::config::{Config, Driver, SecretSource};
+use crate::fingerprint;
 
 /// Where the image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Inputs<'a> {
     pub metadata_file: &'a Path,
     /// Where the build is drawn on a time axis afterwards.
     pub timeline: Option<&'a Path>,
+    /// What the image is made from, if it is to be found by that later.
+    pub made_from: Option<&'a fingerprint::Inputs>,
 }
 
 /// A build, ready to run.
@@ -58,6 +61,9 @@ pub struct Build {
     pub metadata_file: PathBuf,
     /// Where the build is drawn on a time axis afterwards, also one that failed.
     pub timeline: Option<PathBuf>,
+    /// What the image is made from, if it is to be found by that later: the files are looked at
+    /// again once BuildKit has read them.
+    pub made_from: Option<fingerprint::Inputs>,
     /// Caches in folders, to be put in their places afterwards.
     pub swaps: Vec<Swap>,
     /// What the record of builds says of it, besides how it went.
@@ -154,6 +160,7 @@ pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
         secret_variables,
         metadata_file: inputs.metadata_file.to_owned(),
         timeline: inputs.timeline.map(Path::to_owned),
+        made_from: inputs.made_from.cloned(),
         swaps: inputs.caches.swaps,
         about: About {
             builder: inputs.builder.to_owned(),

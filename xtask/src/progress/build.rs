@@ -133,6 +133,22 @@ impl BuildState {
         self.index(digest).map(|index| &self.vertices[index])
     }
 
+    /// How often files of this machine were read for the build: the Dockerfile, the context.
+    /// `None` before the context was read, and while anything is being read.
+    pub fn reads(&self) -> Option<usize> {
+        use VertexKind::{LoadContext, LoadDefinition};
+        let mut context = false;
+        let mut times = 0;
+        for vertex in &self.vertices {
+            if matches!(vertex.kind, LoadContext | LoadDefinition) {
+                vertex.completed()?;
+                context |= vertex.kind == LoadContext;
+                times += vertex.times_run();
+            }
+        }
+        context.then_some(times)
+    }
+
     /// Warnings, each once.
     pub fn warnings(&self) -> &[BuildWarning] {
         &self.warnings

@@ -152,6 +152,11 @@ impl Vertex {
         self.runs.values().any(|run| run.completed.is_some())
     }
 
+    /// How often it started.
+    pub fn times_run(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Whether its result came out of a cache. Pulling that result may still take time.
     pub fn is_cached(&self) -> bool {
         self.runs.values().any(|run| run.cached)

@@ -360,3 +360,33 @@ fn what_is_pushed_side_by_side_counts_once() {
     let times = played(&[line], Ended::Success).report().times(11.0);
     assert_eq!((times.build, times.push, times.cache_export), (3.0, Some(6.0), Some(2.0)));
 }
+
+#[test]
+fn it_is_known_when_the_files_were_read() {
+    let vertex = |digest: &str, name: &str, second: u8, ended: bool| {
+        let at = format!("2026-01-01T00:00:0{second}Z");
+        let end = if ended { format!(r#","completed":"{at}""#) } else { String::new() };
+        format!(r#"{{"vertexes":[{{"digest":"{digest}","name":"{name}","started":"{at}"{end}}}]}}"#)
+    };
+    let (dockerfile, context) =
+        ("[internal] load build definition from Dockerfile", "[internal] load build context");
+    let lines = [
+        (vertex("d", dockerfile, 0, true), None),
+        (vertex("c", context, 1, false), None),
+        (vertex("c", context, 1, true), Some(2)),
+        (vertex("r", "[app 2/2] RUN a", 2, false), Some(2)),
+        // Again, for another stage.
+        (vertex("c", context, 3, false), None),
+        (vertex("c", context, 3, true), Some(3)),
+        (vertex("n", "[context assets] load from client", 4, false), None),
+        (vertex("n", "[context assets] load from client", 4, true), Some(4)),
+    ];
+    let mut state = BuildState::new();
+    for (line, reads) in lines {
+        state.apply_line(stream::parse(&line).unwrap());
+        assert_eq!(state.reads(), reads, "{line}");
+    }
+    for recording in ["cold_load", "push_cache_hit", "multi_platform"] {
+        assert!(play(recording, Ended::Success, 4096, 1).0.reads().is_some(), "{recording}");
+    }
+}
