@@ -1,5 +1,6 @@
 //! What was found out about base images, so that an unchanged deploy does not ask a registry
-//! that may be far away. It is nothing but a cache: without it, everything is asked again.
+//! that may be far away, and where buildx is. It is nothing but a cache: without it, everything is
+//! asked again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ const RECIPES: usize = 50;
 pub struct Memory {
     recipes: Vec<Recipe>,
     digests: BTreeMap<Base, Resolved>,
+    buildx: Option<String>,
 }
 
 /// Which images a Dockerfile with its arguments starts from.
@@ -63,6 +65,18 @@ impl Memory {
         // The clock may have been set back.
         let recent = resolved.at <= now && now - resolved.at < AGE;
         recent.then_some(&resolved.digest)
+    }
+
+    /// Where the program of the buildx plug-in was, if it is still there.
+    pub(super) fn buildx(&self) -> Option<&str> {
+        self.buildx.as_deref().filter(|path| Path::new(path).is_file())
+    }
+
+    /// Remembers where the program of the buildx plug-in is. Whether that was news.
+    pub(super) fn learn_buildx(&mut self, path: Option<&str>) -> bool {
+        let news = self.buildx.as_deref() != path;
+        self.buildx = path.map(str::to_owned);
+        news
     }
 
     /// Remembers what a name stands for.
@@ -118,6 +132,20 @@ mod tests {
         assert_eq!(memory.bases(recipe(2)), Some(&[base("a")][..]));
         memory.learn_bases(recipe(2), []);
         assert_eq!(memory.bases(recipe(2)), Some(&[][..]));
+    }
+
+    #[test]
+    fn buildx_is_where_it_was_only_while_it_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("docker-buildx");
+        let program = program.to_str().unwrap();
+        let mut memory = Memory::default();
+        assert!(!memory.learn_buildx(None));
+        assert!(memory.learn_buildx(Some(program)) && !memory.learn_buildx(Some(program)));
+        assert_eq!(memory.buildx(), None);
+        std::fs::write(program, "").unwrap();
+        assert_eq!(memory.buildx(), Some(program));
+        assert!(memory.learn_buildx(None) && memory.buildx().is_none());
     }
 
     #[test]

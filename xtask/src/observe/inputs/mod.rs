@@ -6,6 +6,7 @@ mod context;
 mod memory;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -13,9 +14,9 @@ use crate::config::Config;
 use crate::fingerprint::base::Base;
 use crate::fingerprint::context::Context;
 use crate::fingerprint::{self, Bases, Fingerprint, Inputs};
-use crate::observe::engine::Engine;
 use crate::plan::build::push_output;
 use crate::plan::probe::Buildx;
+use crate::proc::Scratch;
 pub use memory::Memory;
 
 /// What is asked for.
@@ -53,6 +54,14 @@ impl InputFacts {
         let size = crate::units::format_size(bytes);
         format!("{}: {entries} files and folders, {size}{bases}", self.fingerprint)
     }
+
+    /// Remembers where buildx is: the next time it need not be asked first.
+    pub fn learn_buildx(&mut self, root: &Path, path: Option<&str>) {
+        let mut memory = self.learnt.clone().unwrap_or_else(|| Memory::read(root));
+        if memory.learn_buildx(path) {
+            self.learnt = Some(memory);
+        }
+    }
 }
 
 /// Asks what the image is made from, everything side by side.
@@ -61,16 +70,14 @@ impl InputFacts {
 /// Something of it can not be told. That is no reason to stop: the image is built then.
 pub async fn inputs(
     config: &Config,
-    engine: &Engine,
     args: impl Future<Output = Result<BTreeMap<String, String>>>,
     wanted: Wanted<'_>,
 ) -> (Result<BTreeMap<String, String>>, Result<InputFacts>) {
-    let scratch = match crate::proc::Scratch::new() {
+    let scratch = match Scratch::new() {
         Ok(scratch) => scratch,
         Err(error) => return (args.await, Err(error)),
     };
-    let config_dir = scratch.path().join("buildx");
-    let buildx = Buildx { program: engine.buildx_path.clone(), config: config_dir };
+    let buildx = buildx(config, &scratch);
     let dockerfile = dockerfile(config);
     let bases = async {
         let args = args.await;
@@ -109,10 +116,15 @@ pub async fn inputs(
 /// # Errors
 /// The context or the Dockerfile can not be read.
 pub async fn again(config: &Config, before: &Inputs) -> Result<Inputs> {
-    let scratch = crate::proc::Scratch::new()?;
-    let buildx = Buildx { program: None, config: scratch.path().join("buildx") };
+    let scratch = Scratch::new()?;
+    let buildx = buildx(config, &scratch);
     let context = context::context(config, scratch.path(), &buildx).await?;
     Ok(Inputs { dockerfile: dockerfile(config)?, context: context.hash, ..before.clone() })
+}
+
+fn buildx(config: &Config, scratch: &Scratch) -> Buildx {
+    let program = Memory::read(&config.root).buildx().map(str::to_owned);
+    Buildx { program, config: scratch.path().join("buildx") }
 }
 
 fn as_inputs(

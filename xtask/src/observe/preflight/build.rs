@@ -35,27 +35,29 @@ pub async fn for_build(
     config: &Config,
     wanted: Option<Wanted<'_>>,
 ) -> (Vec<Check>, Option<BuildFacts>) {
-    let asked = async {
+    let engine = async {
         let engine = engine().await.and_then(new_enough);
-        let asked = match &engine {
-            Ok(engine) => Some(tokio::join!(
-                builder(&config.builder, engine),
-                args_and_inputs(config, engine, wanted)
-            )),
+        let builder = match &engine {
+            Ok(engine) => Some(builder(&config.builder, engine).await),
             Err(_) => None,
         };
-        (engine, asked)
+        (engine, builder)
     };
-    let (git, (engine, asked), caches) = tokio::join!(git(&config.root), asked, caches(config));
+    let (git, (engine, builder), (args, mut inputs), caches) =
+        tokio::join!(git(&config.root), engine, args_and_inputs(config, wanted), caches(config));
     let (git_check, git) = Check::of("commit", git, |git| match git {
         Some(git) => git.tag(),
         None => "not a git repository, so the image gets no commit".to_owned(),
     });
-    let (engine_check, _) = Check::of("engine", engine, |engine| {
+    let (engine_check, engine) = Check::of("engine", engine, |engine| {
         format!("Docker Engine {}, buildx {}", engine.version, engine.buildx)
     });
     let mut checks = vec![git_check, engine_check];
-    let Some((found, (args, inputs))) = asked else { return (checks, None) };
+    // Without an engine, what else is wrong is wrong because of that.
+    let (Some(engine), Some(found)) = (engine, builder) else { return (checks, None) };
+    if let Some(Ok(inputs)) = &mut inputs {
+        inputs.learn_buildx(&config.root, engine.buildx_path.as_deref());
+    }
     let found = found.and_then(|found| new_enough_buildkit(found, &config.builder));
     let (builder_check, builder) = Check::of("builder", found, |builder| {
         let there = if builder.exists { "" } else { ", will be created" };
@@ -88,12 +90,11 @@ pub async fn for_build(
 /// The build arguments and, if that is wanted, what the image is made from.
 async fn args_and_inputs(
     config: &Config,
-    engine: &Engine,
     wanted: Option<Wanted<'_>>,
 ) -> (Result<BTreeMap<String, String>>, Option<Result<InputFacts>>) {
     match wanted {
         Some(wanted) => {
-            let (args, inputs) = inputs(config, engine, args(config), wanted).await;
+            let (args, inputs) = inputs(config, args(config), wanted).await;
             (args, Some(inputs))
         }
         None => (args(config).await, None),
