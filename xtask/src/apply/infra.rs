@@ -5,6 +5,7 @@
 //! deleted again. A deleted one leaves nothing behind, also after an interruption.
 
 mod execute;
+mod hold;
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,9 +17,11 @@ use crate::aws::{Aws, cfn, explain, wire};
 use crate::config::{Environment, Stack};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
+use crate::observe::ecs::ServiceFacts;
 use crate::observe::stack::{configured, services, template};
 use crate::plan::infra::{self, ImageValue, Kind, StackPlan};
 pub use execute::execute;
+pub use hold::hold;
 
 /// What an interruption undoes it as.
 const CHANGE_SET: &str = "change set";
@@ -31,6 +34,8 @@ pub struct Proposal {
     change_set: Option<ChangeSetRef>,
     /// The deployment of a service that is under way, in words.
     busy: Option<String>,
+    /// The services that it was worked out for, with the task definitions that they were on.
+    services: Vec<(String, String)>,
 }
 
 /// A change set in the account, and what else goes when it is deleted.
@@ -93,12 +98,22 @@ pub async fn propose(aws: &Aws, environment: &Environment, root: &Path) -> Resul
         plan.image = ImageValue::Running(keep.to_owned());
         change_set = make(aws, stack, &mut plan, &body, existed).await?;
     }
-    let busy = services.iter().find_map(|service| {
+    Ok(Proposal { plan, change_set, busy: busy(&services), services: on(&services) })
+}
+
+/// The deployment that is under way, in words.
+fn busy(services: &[ServiceFacts]) -> Option<String> {
+    services.iter().find_map(|service| {
         let in_flight = service.in_flight.as_ref()?;
         let (id, revision) = (&in_flight.id, &in_flight.revision);
         Some(format!("deployment {id} of {} to {revision} is under way", service.name))
-    });
-    Ok(Proposal { plan, change_set, busy })
+    })
+}
+
+/// The services with the task definitions that they are on.
+fn on(services: &[ServiceFacts]) -> Vec<(String, String)> {
+    let each = services.iter();
+    each.map(|service| (service.name.clone(), service.task_definition_arn.clone())).collect()
 }
 
 /// Sees that no deployment is under way before something is changed; else takes the

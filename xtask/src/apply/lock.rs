@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use crate::aws::{Aws, Session};
 use crate::cli::IfBusy;
+use crate::event::Event;
 use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::{forget, keep, remember, undo_with, waiting};
 use crate::observe::lock::{self, Holder, holder, name, renewals_name};
@@ -198,6 +199,17 @@ impl Lock {
             Some(lost) => Err(lost.failure().into()),
             None => Ok(()),
         }
+    }
+
+    /// Gives the locks back, or says that they are left. Returns which one was not held any more.
+    pub async fn end(&self, ui: &Ui) -> Option<Lost> {
+        self.release().await.unwrap_or_else(|error| {
+            ui.emit(&Event::Warning {
+                text: format!("the deploy lock was not given back: {error:#}"),
+                hint: Some("the next deploy takes it over by itself".into()),
+            });
+            None
+        })
     }
 
     /// Gives the locks back. Says which one was not held any more.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Context, Done, Updated, apply, ecs, lock, recover, take};
-use crate::event::Event;
 use crate::exit::Failure;
 use crate::observe::ecs::revision;
 use crate::plan::deploy::{Plan, Step};
@@ -28,17 +27,10 @@ pub async fn roll_out(
             Err(if put_back { recover::put_back(context, plan, done, error).await } else { error });
     }
     let Some(lock) = done.lock.take() else { return result };
-    match lock.release().await {
-        Ok(None) => result,
+    match lock.end(context.ui).await {
+        None => result,
         // Whose lock was taken over can not say what runs now, however well it went until then.
-        Ok(Some(lost)) => result.and(Err(superseded(done, &lost).into())),
-        Err(error) => {
-            context.ui.emit(&Event::Warning {
-                text: format!("the deploy lock was not given back: {error:#}"),
-                hint: Some("the next deploy takes it over by itself".into()),
-            });
-            result
-        }
+        Some(lost) => result.and(Err(superseded(done, &lost).into())),
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::apply::infra::{discard, execute, propose, settled};
-use crate::aws::{self, Aws};
+use crate::apply::infra::{discard, execute, hold, propose, settled};
+use crate::aws::{self, Aws, Session};
 use crate::config::{Config, Environment};
 use crate::event::Event;
 use crate::exit::Exit;
@@ -103,7 +103,8 @@ pub async fn diff(ui: &Ui, config: &Config) -> Result<Exit> {
 /// Nobody agreed, or the change failed.
 pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Result<Exit> {
     let environment = config.environment()?;
-    let aws = aws::connect(environment).await;
+    let session = Session::connect(environment).await;
+    let aws = session.aws();
     let proposal = propose(&aws, environment, &config.root).await?;
     let plan = proposal.plan.clone();
     if dry_run {
@@ -121,7 +122,16 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
     if !plan.changes.is_empty() {
         ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
         let start = Instant::now();
-        execute(ui, &aws, environment, proposal).await?;
+        let (lock, proposal) = hold(ui, &session, environment, &config.root, proposal).await?;
+        let executed = execute(ui, &session.aws(), environment, proposal).await;
+        if let Some(lock) = lock
+            && let Some(lost) = lock.end(ui).await
+        {
+            let text = format!("{:#}, while the stack was changed", lost.failure().message);
+            let hint = Some("`cargo xtask status` shows what runs".into());
+            ui.emit(&Event::Warning { text, hint });
+        }
+        executed?;
         let seconds = start.elapsed().as_secs_f64();
         ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
     }

@@ -1,13 +1,17 @@
 //! `cargo xtask status`
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::apply::verify;
-use crate::aws;
-use crate::config::Config;
-use crate::exit::Exit;
+use crate::aws::{self, Aws};
+use crate::config::{Config, Environment};
+use crate::event::Event;
+use crate::exit::{Exit, hint_of};
 use crate::observe::ecs::{InFlight, ServiceFacts};
+use crate::observe::lock::{Holder, holders};
 use crate::observe::preflight::{for_rollout, well};
 use crate::plan::diff::{Difference, diff};
 use crate::plan::taskdef::{Change, next};
@@ -45,8 +49,30 @@ struct Service {
     desired: u32,
     /// The deployment that is under way.
     in_flight: Option<InFlight>,
+    /// Who holds the deploy lock; `null` where nobody does, there are no locks, or they could not
+    /// be read.
+    deploy_lock: Option<LockHolder>,
     /// What a deploy of the image that runs would change: declared in xtask.toml, not there.
     drift: Vec<Difference>,
+}
+
+/// Who holds a deploy lock.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+struct LockHolder {
+    /// A person on a machine, or a run of a CI.
+    who: String,
+    /// What is being done.
+    what: String,
+    /// Since when, by the clock of the holder's machine.
+    since: String,
+}
+
+impl From<Holder> for LockHolder {
+    fn from(Holder { who, what, since, .. }: Holder) -> Self {
+        Self { who, what, since }
+    }
 }
 
 /// Shows what runs, what is rolling out, and whether it is healthy.
@@ -56,7 +82,8 @@ struct Service {
 pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
     let environment = config.environment()?;
     let aws = aws::connect(environment).await;
-    let (checks, facts) = for_rollout(&aws, environment).await;
+    let ((checks, facts), mut locks) =
+        tokio::join!(for_rollout(&aws, environment), locks(ui, &aws, environment));
     well(ui, checks)?;
     let facts = facts.context("all checks are well, and there are no facts")?;
     let health = match &facts.health {
@@ -73,6 +100,7 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
             running: service.running,
             desired: service.desired,
             in_flight: service.in_flight.clone(),
+            deploy_lock: locks.remove(&service.name).map(LockHolder::from),
             drift: drift(service, environment),
         })
         .collect();
@@ -93,6 +121,9 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
                 let (id, revision) = (&in_flight.id, &in_flight.revision);
                 text.push_str(&format!("  rolling out {revision}, deployment {id}\n"));
             }
+            if let Some(LockHolder { who, what, since }) = &service.deploy_lock {
+                text.push_str(&format!("  deploy lock held by {who} ({what}, since {since})\n"));
+            }
             for difference in &service.drift {
                 text.push_str(&format!("  a deploy would change  {difference}\n"));
             }
@@ -105,8 +136,17 @@ pub async fn run(ui: &Ui, config: &Config) -> Result<Exit> {
     Ok(Exit::Success)
 }
 
+/// Who holds the deploy locks. That they can not be read is no reason to show nothing.
+async fn locks(ui: &Ui, aws: &Aws, environment: &Environment) -> BTreeMap<String, Holder> {
+    holders(aws, environment).await.unwrap_or_else(|error| {
+        let text = format!("the deploy lock was not looked at: {error:#}");
+        ui.emit(&Event::Warning { text, hint: hint_of(&error).map(str::to_owned) });
+        BTreeMap::new()
+    })
+}
+
 /// What is declared in xtask.toml and not in the running revision.
-fn drift(service: &ServiceFacts, environment: &crate::config::Environment) -> Vec<Difference> {
+fn drift(service: &ServiceFacts, environment: &Environment) -> Vec<Difference> {
     let change = Change {
         container: environment.container.clone(),
         image: service.image(&environment.container).unwrap_or_default().to_owned(),

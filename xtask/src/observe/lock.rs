@@ -6,6 +6,7 @@
 //! a number that the holder alone counts up. Nothing that a slow or sleeping holder still writes
 //! can therefore take the lock from its successor.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::beside::beside;
 use crate::aws::wire::{CallError, Service, json as call};
 use crate::aws::{Aws, explain};
+use crate::config::Environment;
 use crate::exit::{Exit, Failure};
 
 /// How long a lock that nobody renews is left alone.
@@ -67,16 +70,45 @@ pub fn renewals_name(name: &str, id: &str) -> String {
 /// # Errors
 /// SSM can not be asked.
 pub async fn holder(aws: &Aws, name: &str) -> Result<Option<Holder>> {
-    Ok(parameter(aws, name).await?.map(|text| {
-        // Whatever stands there, it is a lock: it can be waited for, and runs out.
-        serde_json::from_str(&text).unwrap_or_else(|_| Holder {
+    Ok(parameter(aws, name).await?.map(read))
+}
+
+/// The holder of a lock with this text. Whatever stands there, it is a lock: it can be waited
+/// for, and runs out.
+fn read(text: String) -> Holder {
+    match serde_json::from_str::<Holder>(&text) {
+        Ok(holder) => Holder {
+            who: plain(&holder.who),
+            what: plain(&holder.what),
+            since: plain(&holder.since),
+            ..holder
+        },
+        Err(_) => Holder {
             who: "somebody".into(),
             what: format!("its text is {:?}", text.chars().take(60).collect::<String>()),
             since: "an unknown time".into(),
             lease_seconds: LEASE.as_secs(),
             id: text,
-        })
-    }))
+        },
+    }
+}
+
+/// Who holds the deploy locks of an environment's services, by service; those that are free are
+/// left out. Without locks there are none.
+///
+/// # Errors
+/// SSM can not be asked.
+pub async fn holders(aws: &Aws, environment: &Environment) -> Result<BTreeMap<String, Holder>> {
+    if !environment.lock {
+        return Ok(BTreeMap::new());
+    }
+    let each = environment.services.iter().map(|service| {
+        let (aws, name, service) =
+            (aws.clone(), name(&environment.cluster, service), service.clone());
+        async move { Ok((service, holder(&aws, &name).await?)) }
+    });
+    let found = beside(each).await?.into_iter();
+    Ok(found.filter_map(|(service, holder)| Some((service, holder?))).collect())
 }
 
 /// How often the holder of this id has renewed a lock.
@@ -116,7 +148,8 @@ pub fn refused(doing: &str, error: &CallError) -> anyhow::Error {
     explained
 }
 
-/// Text that can stand in a lock: SSM takes `{{` for a reference to another parameter.
+/// Text that can stand in a lock, and be shown: SSM takes `{{` for a reference to another
+/// parameter.
 pub fn plain(text: &str) -> String {
     let text: String = text.chars().filter(|c| !c.is_control() && !"{}".contains(*c)).collect();
     // A parameter holds 4 KiB (AWS General Reference, "Systems Manager quotas").
@@ -153,5 +186,16 @@ mod tests {
         assert!(!text.contains("{{") && !text.contains("}}"), "{text}");
         assert_eq!(serde_json::from_str::<Holder>(&text).unwrap(), holder);
         assert_eq!(holder.to_string(), "a b (deploy, since now)");
+        assert_eq!(read(text), holder);
+    }
+
+    #[test]
+    fn whatever_stands_in_a_lock_is_a_holder_that_can_be_shown() {
+        let holder = read("{\u{1b}[2J".into());
+        assert_eq!((holder.who.as_str(), holder.lease()), ("somebody", LEASE));
+        assert!(!holder.to_string().contains('\u{1b}'), "{holder}");
+        let forged =
+            r#"{"id":"1","who":"\u001b[2J\n::error::x","what":"w","since":"s","lease-seconds":5}"#;
+        assert_eq!(read(forged.into()).who, "[2J::error::x");
     }
 }

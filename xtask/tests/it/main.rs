@@ -12,6 +12,7 @@ mod caches;
 mod deployed;
 mod e2e;
 mod github;
+mod infra;
 mod interrupt;
 mod revisions;
 mod rollouts;

@@ -2,6 +2,5 @@
 
 #[path = "../../src/aws/stand_in/cloud.rs"]
 pub mod cloud;
-#[expect(dead_code, reason = "some of it is for unit tests only")]
 #[path = "../../src/aws/stand_in/server.rs"]
 pub mod server;

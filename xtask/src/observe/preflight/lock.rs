@@ -1,11 +1,9 @@
 //! Whether the deploy locks can be read, and whether somebody holds one.
 
-use anyhow::Result;
-
 use super::check::Check;
 use crate::aws::Aws;
 use crate::config::Environment;
-use crate::observe::lock::{holder, name};
+use crate::observe::lock::holders;
 
 /// Asks for the deploy lock of every service.
 pub async fn for_lock(aws: &Aws, environment: &Environment) -> Check {
@@ -20,19 +18,12 @@ pub async fn for_lock(aws: &Aws, environment: &Environment) -> Check {
         Ok(held) if held.is_empty() => Check::ok("deploy lock", "free"),
         Ok(held) => Check::note(
             "deploy lock",
-            held.join("; "),
+            held.iter()
+                .map(|(service, holder)| format!("{service} is being deployed by {holder}"))
+                .collect::<Vec<_>>()
+                .join("; "),
             "a deploy waits for it; `--if-busy supersede` takes its place, `--if-busy abort` stops",
         ),
         Err(error) => Check::wrong("deploy lock", error),
     }
-}
-
-async fn holders(aws: &Aws, environment: &Environment) -> Result<Vec<String>> {
-    let mut held = Vec::new();
-    for service in &environment.services {
-        if let Some(holder) = holder(aws, &name(&environment.cluster, service)).await? {
-            held.push(format!("{service} is being deployed by {holder}"));
-        }
-    }
-    Ok(held)
 }
