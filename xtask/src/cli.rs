@@ -305,11 +305,20 @@ pub struct PruneArgs {
         "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
     ])]
     pub registry_only: bool,
+    /// Also old revisions of the services' task definitions: beyond `keep-task-definitions` in [prune]
+    #[arg(long)]
+    pub task_definitions: bool,
+    /// Old revisions of the services' task definitions, and not the builder's cache
+    #[arg(long, conflicts_with_all = [
+        "registry", "registry_only", "task_definitions", "all", "older_than", "keep_storage",
+        "reserved_space", "min_free_space", "keep_mounts"
+    ])]
+    pub task_definitions_only: bool,
     /// Delete nothing, and tell what the repository's own lifecycle policy would take, and what
     /// of that is in use; with FILE, what that policy would
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = [
-        "registry", "registry_only", "all", "older_than", "keep_storage", "reserved_space",
-        "min_free_space", "keep_mounts", "yes", "dry_run"
+        "registry", "registry_only", "task_definitions", "task_definitions_only", "all", "older_than",
+        "keep_storage", "reserved_space", "min_free_space", "keep_mounts", "yes", "dry_run"
     ])]
     pub simulate_lifecycle: Option<Option<PathBuf>>,
     /// Do not ask

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod builder;
+pub mod deregister;
 pub mod ecs;
 pub mod infra;
 pub mod lock;

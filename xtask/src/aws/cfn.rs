@@ -40,6 +40,15 @@ pub struct ChangeSet {
     pub changes: Vec<Change>,
 }
 
+/// A resource of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its type.
+    pub kind: String,
+    /// What the service that has it calls it: its physical id.
+    pub id: String,
+}
+
 /// An event of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackEvent {
@@ -165,6 +174,41 @@ pub async fn new_events(
     seen.extend(new.iter().map(|event| event.id.clone()));
     new.reverse();
     Ok(new)
+}
+
+/// The resources of a stack; none when it is not there.
+///
+/// # Errors
+/// CloudFormation can not be asked.
+pub async fn resources(aws: &Aws, stack: &str) -> Result<Vec<Resource>> {
+    let mut found = Vec::new();
+    let mut next = String::new();
+    loop {
+        let mut parameters = vec![("StackName", stack)];
+        if !next.is_empty() {
+            parameters.push(("NextToken", &next));
+        }
+        let xml = match call(aws, "ListStackResources", &parameters).await {
+            Err(error) if error.as_service_error().is_some_and(is_missing) => return Ok(found),
+            answer => {
+                answer.map_err(|error| explain("cloudformation:ListStackResources", &error))?
+            }
+        };
+        let (page, token) = read(&xml, resources_page)?;
+        found.extend(page);
+        if token.is_empty() {
+            return Ok(found);
+        }
+        next = token;
+    }
+}
+
+fn resources_page(root: Node<'_, '_>) -> (Vec<Resource>, String) {
+    let resources = members(root, "StackResourceSummaries").map(|resource| Resource {
+        kind: text(resource, "ResourceType"),
+        id: text(resource, "PhysicalResourceId"),
+    });
+    (resources.collect(), text(result(root), "NextToken"))
 }
 
 fn events_page(root: Node<'_, '_>) -> (Vec<StackEvent>, String) {

@@ -14,11 +14,13 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure, hint_of};
 use crate::observe::engine::BuilderFacts;
 use crate::observe::preflight::{Check, well};
+use crate::observe::task_definitions::task_definitions;
 use crate::plan::prune::{Step, builder as plan_builder};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::builder_prune::BuilderPrune;
 use crate::registry::plan::PrunePlan;
 use crate::registry::repository::Repository;
+use crate::registry::revisions::{self, RevisionPlan};
 use crate::ui::Ui;
 use crate::units::{parse_duration, parse_size};
 use report::{Report, dry_run, show};
@@ -33,36 +35,44 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
         return simulate::run(ui, config, file.as_deref()).await;
     }
     let options = options(args)?;
-    let connected = if args.registry || args.registry_only {
-        Some(storage::connect(config).await?)
-    } else {
-        None
+    let wanted = Wanted::of(config, args)?;
+    let connected = match wanted {
+        Wanted { registry: false, revisions: None, .. } => None,
+        _ => {
+            let (aws, environment) = storage::connect(config).await?;
+            Some(Connected { aws, environment })
+        }
     };
     let builder = async {
-        match args.registry_only {
-            false => look_at_builder(config).await.map(Some),
-            true => Ok(None),
+        match wanted.builder {
+            true => look_at_builder(config).await.map(Some),
+            false => Ok(None),
         }
     };
     let registry = async {
-        match &connected {
-            Some((aws, environment)) => look(ui, config, environment, aws).await,
+        match connected.as_ref().filter(|_| wanted.registry) {
+            Some(connected) => look(ui, config, connected).await,
             None => Ok(Vec::new()),
         }
     };
-    let (builder, registry) = tokio::join!(builder, registry);
-    let (builder, registry) = both(ui, builder, registry)?;
+    let revisions = async {
+        match connected.as_ref().zip(wanted.revisions) {
+            Some((connected, newest)) => {
+                look_at_revisions(config, connected, newest).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    };
+    let (builder, registry, revisions) = tokio::join!(builder, registry, revisions);
+    let (builder, registry, revisions) = together(ui, builder, registry, revisions)?;
 
     let (before, mut steps) = (builder.as_ref().map(|(_, cache)| cache), Vec::new());
     steps.extend(builder.as_ref().map(|found| step_for(found, &options)));
     let (known, plans): (Vec<_>, Vec<_>) = registry.into_iter().unzip();
     steps.extend(plans.into_iter().map(Step::Registry));
-    for step in &steps {
-        if let Step::Registry(plan) = step {
-            for kept in &plan.keep {
-                ui.emit(&Event::Detail { text: format!("stays  {kept}") });
-            }
-        }
+    steps.extend(revisions.map(Step::TaskDefinitions));
+    for kept in steps.iter().flat_map(Step::kept) {
+        ui.emit(&Event::Detail { text: format!("stays  {kept}") });
     }
     if args.dry.dry_run {
         return dry_run(ui, &steps);
@@ -75,12 +85,46 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
             ui.confirm("Prune that?").await?;
         }
     }
-    let run = Run { ui, config, registry: connected.as_ref() };
+    let run = Run { ui, config, aws: connected.as_ref() };
     let done = run.take(steps, before, known, &mut report).await;
-    if done.is_ok() || !report.is_empty() {
-        ui.result(&report, || report.text())?;
+    report.ended(done.as_ref().err());
+    // How it ended comes before whether that could be shown.
+    let shown = ui.result(&report, || report.text());
+    done?;
+    shown?;
+    Ok(Exit::Success)
+}
+
+/// What is pruned.
+struct Wanted {
+    builder: bool,
+    registry: bool,
+    /// So many revisions of a family stay, the newest.
+    revisions: Option<usize>,
+}
+
+impl Wanted {
+    fn of(config: &Config, args: &PruneArgs) -> Result<Self> {
+        let revisions = match args.task_definitions || args.task_definitions_only {
+            false => None,
+            true => Some(config.prune.keep_task_definitions.ok_or_else(|| {
+                let text = "no number says how many revisions of a task definition stay";
+                Failure::new(Exit::Usage, text)
+                    .hint("set `keep-task-definitions` in [prune] of xtask.toml, such as 20")
+            })?),
+        };
+        Ok(Self {
+            builder: !args.registry_only && !args.task_definitions_only,
+            registry: args.registry || args.registry_only,
+            revisions,
+        })
     }
-    done.map(|()| Exit::Success)
+}
+
+/// The environment, and clients for it.
+struct Connected<'c> {
+    aws: Aws,
+    environment: &'c Environment,
 }
 
 fn options(args: &PruneArgs) -> Result<BuilderPrune> {
@@ -103,12 +147,21 @@ fn options(args: &PruneArgs) -> Result<BuilderPrune> {
     })
 }
 
-/// Both looks, or all that is wrong with them.
-fn both<A, B>(ui: &Ui, builder: Result<A>, registry: Result<B>) -> Result<(A, B)> {
-    match (builder, registry) {
-        (Ok(builder), Ok(registry)) => Ok((builder, registry)),
-        (builder, registry) => {
-            let checks = [("builder", builder.err()), ("registry", registry.err())];
+/// All looks, or everything that is wrong with them.
+fn together<A, B, C>(
+    ui: &Ui,
+    builder: Result<A>,
+    registry: Result<B>,
+    revisions: Result<C>,
+) -> Result<(A, B, C)> {
+    match (builder, registry, revisions) {
+        (Ok(builder), Ok(registry), Ok(revisions)) => Ok((builder, registry, revisions)),
+        (builder, registry, revisions) => {
+            let checks = [
+                ("builder", builder.err()),
+                ("registry", registry.err()),
+                ("task definitions", revisions.err()),
+            ];
             let check =
                 |(what, error): (_, Option<_>)| error.map(|error| Check::wrong(what, error));
             well(ui, checks.into_iter().filter_map(check).collect())?;
@@ -126,8 +179,7 @@ fn step_for((facts, cache): &(BuilderFacts, BuilderCache), options: &BuilderPrun
 async fn look(
     ui: &Ui,
     config: &Config,
-    environment: &Environment,
-    aws: &Aws,
+    Connected { aws, environment }: &Connected<'_>,
 ) -> Result<Vec<(Repository, PrunePlan)>> {
     let found = look_at_registry(ui, config, environment, aws, Vec::new()).await?;
     let uses = found.uses.map_err(nothing_deleted)?;
@@ -140,13 +192,29 @@ async fn look(
     found.repositories.into_iter().map(planned).collect()
 }
 
+/// What becomes of the revisions of the services' families.
+async fn look_at_revisions(
+    config: &Config,
+    Connected { aws, environment }: &Connected<'_>,
+    newest: usize,
+) -> Result<RevisionPlan> {
+    let found = task_definitions(aws, &config.clusters, environment).await;
+    Ok(revisions::plan(&found.map_err(nothing_deregistered)?, newest))
+}
+
 /// What is not known wholly is no ground to delete anything on.
 fn nothing_deleted(error: anyhow::Error) -> anyhow::Error {
-    let hint = hint_of(&error)
-        .unwrap_or("`-v` shows more; without `--registry` only the builder is pruned");
-    let failure = Failure::new(
-        Exit::Prerequisite,
-        format!("nothing is deleted from the registry: {error:#}"),
-    );
-    failure.hint(hint).into()
+    let hint = "`-v` shows more; without `--registry` only the builder is pruned";
+    nothing("nothing is deleted from the registry", &error, hint)
+}
+
+/// As little to deregister anything on.
+fn nothing_deregistered(error: anyhow::Error) -> anyhow::Error {
+    let hint = "`-v` shows more; without `--task-definitions` none are looked at";
+    nothing("no task definition is deregistered", &error, hint)
+}
+
+fn nothing(what: &str, error: &anyhow::Error, otherwise: &str) -> anyhow::Error {
+    let hint = hint_of(error).unwrap_or(otherwise);
+    Failure::new(Exit::Prerequisite, format!("{what}: {error:#}")).hint(hint).into()
 }

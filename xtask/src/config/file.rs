@@ -172,6 +172,9 @@ pub struct Prune {
     /// Untagged images stay for this time after their push: an index is pushed after its
     /// children, which have no tag until then.
     pub keep_untagged: String,
+    /// Task definition revisions of a service's family that `prune --task-definitions` leaves, the
+    /// newest.
+    pub keep_task_definitions: Option<usize>,
 }
 
 impl Default for Prune {
@@ -183,6 +186,7 @@ impl Default for Prune {
             keep_younger_than: None,
             keep_tags: Vec::new(),
             keep_untagged: "1h".into(),
+            keep_task_definitions: None,
         }
     }
 }

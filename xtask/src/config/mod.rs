@@ -142,6 +142,8 @@ pub struct Prune {
     pub tagged: Option<KeepTagged>,
     /// How long after its push an untagged image is left alone.
     pub keep_untagged: Duration,
+    /// Task definition revisions of a service's family that stay registered, if it was said.
+    pub keep_task_definitions: Option<usize>,
 }
 
 /// How the image is run on this machine.

@@ -137,6 +137,14 @@ fn prune(raw: file::Prune, place: &Place<'_>) -> Result<Prune> {
             "set `keep-last` or `keep-younger-than` too, to let the others go; or remove it",
         ));
     }
+    // The newest may be that of a deploy under way.
+    if raw.keep_task_definitions == Some(0) {
+        return Err(place.wrong(
+            "prune.keep-task-definitions",
+            "a deploy may be about to use the newest",
+            "write 1 or more; without it, none are deregistered",
+        ));
+    }
     Ok(Prune {
         keep_revisions: raw.keep_revisions,
         keep_families: raw.keep_families,
@@ -146,6 +154,7 @@ fn prune(raw: file::Prune, place: &Place<'_>) -> Result<Prune> {
             tags: raw.keep_tags,
         }),
         keep_untagged: place.duration("prune.keep-untagged", &raw.keep_untagged)?,
+        keep_task_definitions: raw.keep_task_definitions,
     })
 }
 

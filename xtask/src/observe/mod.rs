@@ -18,4 +18,5 @@ pub mod repository;
 pub mod revisions;
 pub mod rollout;
 pub mod stack;
+pub mod task_definitions;
 pub mod uses;

@@ -69,11 +69,12 @@ pub async fn target(
     let (name, source) = match (to, tagged(service)) {
         (Some(number), _) => (format!("{family}:{number}"), Source::Asked),
         (None, Some(previous)) => (previous, Source::Tag(service.revision().to_owned())),
-        (None, None) => match record::before(aws, environment, service).await {
+        // Who may not read the record has none.
+        (None, None) => match record::before(aws, environment, service).await.unwrap_or_default() {
             Some(arn) => (arn, Source::Deployments),
             None => {
-                let arn = next_lower(aws, service, family, current.parse().unwrap_or(0)).await?;
-                (arn, Source::NextLower)
+                let lower = next_lower(aws, family, current.parse().unwrap_or(0)).await?;
+                (lower.ok_or_else(|| none_before(service))?, Source::NextLower)
             }
         },
     };
@@ -98,6 +99,28 @@ pub async fn target(
     let gone = reference.filter(|_| image.is_none());
     refuse(environment, definition, revision(&arn), named, gone)?;
     Ok(Target { arn, described, source, image })
+}
+
+/// The revisions that a rollback of a service may go back to, as `family:revision`: the one that a
+/// tag names, else the last one by ECS's record and the next lower one, as it hangs on who goes
+/// back whether the record can be read.
+///
+/// # Errors
+/// ECS can not be asked.
+pub async fn goes_back_to(
+    aws: &Aws,
+    environment: &Environment,
+    service: &ServiceFacts,
+) -> Result<Vec<String>> {
+    if let Some(previous) = tagged(service) {
+        return Ok(vec![revision(&previous).to_owned()]);
+    }
+    let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
+    let (recorded, lower) = tokio::try_join!(
+        record::before(aws, environment, service),
+        next_lower(aws, family, current.parse().unwrap_or(0))
+    )?;
+    Ok(recorded.into_iter().chain(lower).map(|arn| revision(&arn).to_owned()).collect())
 }
 
 /// Refuses a revision that no service can be moved to: ECS takes no inactive one, and no task
@@ -150,12 +173,7 @@ fn tagged(service: &ServiceFacts) -> Option<String> {
 }
 
 /// For revisions of which nothing is known: the newest active one with a lower number.
-async fn next_lower(
-    aws: &Aws,
-    service: &ServiceFacts,
-    family: &str,
-    current: u64,
-) -> Result<String> {
+async fn next_lower(aws: &Aws, family: &str, current: u64) -> Result<Option<String>> {
     let number = |arn: &str| revision(arn).rsplit(':').next().and_then(|n| n.parse::<u64>().ok());
     let mut pages = aws
         .ecs
@@ -171,15 +189,18 @@ async fn next_lower(
         // The prefix also finds other families.
         let of_family = revision(&arn).rsplit_once(':').is_some_and(|(name, _)| name == family);
         if of_family && number(&arn).is_some_and(|number| number < current) {
-            return Ok(arn);
+            return Ok(Some(arn));
         }
     }
-    Err(Failure::new(
+    Ok(None)
+}
+
+fn none_before(service: &ServiceFacts) -> Failure {
+    Failure::new(
         Exit::Prerequisite,
         format!("{} is on {}, and there is no earlier revision", service.name, service.revision()),
     )
     .hint("deploy what should run instead")
-    .into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What `prune` is going to do: the command for the builder, the digests for the registry.
+//! What `prune` is going to do: the command for the builder, the digests for the registry, the
+//! revisions of task definitions.
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use crate::registry::builder_prune::{BuilderPrune, preview, prune_args};
 use crate::registry::glob::Glob;
 use crate::registry::plan::PrunePlan;
 use crate::registry::policy::{Caches, Images, Policy};
+use crate::registry::revisions::RevisionPlan;
 use crate::units::format_size;
 
 /// One step.
@@ -20,6 +22,8 @@ pub enum Step {
     Builder(PruneBuilder),
     /// Delete images of a repository.
     Registry(PrunePlan),
+    /// Deregister revisions of task definitions.
+    TaskDefinitions(RevisionPlan),
 }
 
 /// The prune of a builder's cache.
@@ -73,16 +77,30 @@ impl fmt::Display for Step {
                 plan.repository,
                 format_size(plan.freed_bytes)
             ),
+            Self::TaskDefinitions(plan) => plan.fmt(f),
         }
     }
 }
 
 impl Step {
-    /// The step's parts: what is expected of the builder, the images that are deleted.
+    /// The step's parts: what is expected of the builder, the images that are deleted, the
+    /// revisions that are deregistered.
     pub fn details(&self) -> Vec<String> {
         match self {
             Self::Builder(prune) => vec![prune.expected.to_string()],
             Self::Registry(plan) => plan.delete.iter().map(ToString::to_string).collect(),
+            Self::TaskDefinitions(plan) => {
+                plan.deregister.iter().map(ToString::to_string).collect()
+            }
+        }
+    }
+
+    /// What stays, with the reasons.
+    pub fn kept(&self) -> Vec<String> {
+        match self {
+            Self::Builder(_) => Vec::new(),
+            Self::Registry(plan) => plan.keep.iter().map(ToString::to_string).collect(),
+            Self::TaskDefinitions(plan) => plan.keep.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -92,6 +110,7 @@ impl Step {
             // What may go is an estimate; that there is nothing at all is not.
             Self::Builder(prune) => prune.expected.of_records == 0,
             Self::Registry(plan) => plan.delete.is_empty(),
+            Self::TaskDefinitions(plan) => plan.deregister.is_empty(),
         }
     }
 }
@@ -160,6 +179,7 @@ mod tests {
             keep_families: Vec::new(),
             tagged: None,
             keep_untagged: Duration::from_secs(60),
+            keep_task_definitions: None,
         };
         let caches = Caches::DeleteTags(vec![Glob::new("buildcache")]);
         let keep_untagged = Duration::from_secs(60);

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod policy;
 pub mod recheck;
 pub mod repository;
+pub mod revisions;
 pub mod stages;
 pub mod usage;
 pub mod users;

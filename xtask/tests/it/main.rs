@@ -14,6 +14,7 @@ mod e2e;
 mod github;
 mod infra;
 mod interrupt;
+mod prune;
 mod revisions;
 mod rollouts;
 mod schema;

@@ -140,6 +140,7 @@ fn only_apply_and_local_change_aws() {
         ".update_service()",
         ".create_repository()",
         ".batch_delete_image()",
+        ".deregister_task_definition()",
         "RegisterTaskDefinition",
         "ExecuteChangeSet",
         "PutSecretValue",

@@ -5,13 +5,15 @@ use std::fmt;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::apply::deregister::Deregistered;
 use crate::apply::prune::Deleted;
 use crate::event::Event;
-use crate::exit::Exit;
+use crate::exit::{Exit, exit_of, hint_of};
 use crate::plan::prune::{Expected, Step};
 use crate::registry::digest::Digest;
 use crate::registry::plan::PrunePlan;
 use crate::registry::recheck::Change;
+use crate::registry::revisions::{ChangedRevision, RevisionPlan};
 use crate::ui::Ui;
 use crate::units::format_size;
 
@@ -29,9 +31,11 @@ pub struct Planned<'a> {
     builder: Option<&'a Expected>,
     /// What goes of each repository and what stays.
     registry: Vec<&'a PrunePlan>,
+    /// Which task definitions go and which stay, if they are pruned.
+    task_definitions: Option<&'a RevisionPlan>,
 }
 
-/// What a prune reports.
+/// What a prune reports, also one that failed.
 #[derive(Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -40,6 +44,14 @@ pub struct Report {
     pub(super) builder: Option<BuilderReport>,
     /// What became of each repository.
     pub(super) registry: Vec<RegistryReport>,
+    /// What became of the task definitions, if they were pruned.
+    pub(super) task_definitions: Option<TaskDefinitionsReport>,
+    /// The exit code.
+    exit_code: u8,
+    /// What went wrong. What was pruned all the same, and what was not and why, is above.
+    error: Option<String>,
+    /// What to do about it.
+    hint: Option<String>,
 }
 
 /// What became of the builder's cache.
@@ -55,6 +67,8 @@ pub(super) struct BuilderReport {
     pub(super) freed_bytes: u64,
     /// Whether the bytes are exact, or rounded by what reported them.
     pub(super) exact: bool,
+    /// Why the command failed, if it did.
+    pub(super) failed: Option<String>,
 }
 
 /// What became of a repository.
@@ -72,6 +86,19 @@ pub(super) struct RegistryReport {
     pub(super) kept: usize,
 }
 
+/// What became of the task definitions.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct TaskDefinitionsReport {
+    #[serde(flatten)]
+    pub(super) outcome: Deregistered,
+    /// What was to go, and changed before it was deregistered.
+    pub(super) changed: Vec<ChangedRevision>,
+    /// Revisions that stay.
+    pub(super) kept: usize,
+}
+
 /// Reports the steps of a plan that is not going to be applied.
 ///
 /// # Errors
@@ -82,15 +109,19 @@ pub(super) fn dry_run(ui: &Ui, steps: &[Step]) -> Result<Exit> {
         steps: steps.iter().filter(|s| !s.is_empty()).map(ToString::to_string).collect(),
         builder: steps.iter().find_map(|step| match step {
             Step::Builder(prune) => Some(&prune.expected),
-            Step::Registry(_) => None,
+            _ => None,
         }),
         registry: steps
             .iter()
             .filter_map(|step| match step {
                 Step::Registry(plan) => Some(plan),
-                Step::Builder(_) => None,
+                _ => None,
             })
             .collect(),
+        task_definitions: steps.iter().find_map(|step| match step {
+            Step::TaskDefinitions(plan) => Some(plan),
+            _ => None,
+        }),
     };
     ui.result(&planned, || match lines(steps) {
         lines if lines.is_empty() => "nothing to prune".to_owned(),
@@ -117,25 +148,55 @@ fn lines(steps: &[Step]) -> Vec<String> {
 
 impl Report {
     /// Whether nothing was pruned.
-    pub(super) fn is_empty(&self) -> bool {
-        self.builder.is_none() && self.registry.is_empty()
+    fn is_empty(&self) -> bool {
+        self.builder.is_none() && self.registry.is_empty() && self.task_definitions.is_none()
     }
 
-    /// The report as lines of text.
+    /// Adds how it ended.
+    pub(super) fn ended(&mut self, error: Option<&anyhow::Error>) {
+        self.exit_code = error.map_or(Exit::Success, exit_of).code();
+        self.error = error.map(|error| format!("{error:#}"));
+        self.hint = error.and_then(hint_of).map(str::to_owned);
+    }
+
+    /// The report as lines of text. What went wrong is told apart.
     pub(super) fn text(&self) -> String {
-        if self.is_empty() {
+        if self.is_empty() && self.error.is_none() {
             return "nothing to prune".to_owned();
         }
         let builder = self.builder.iter().map(|builder| format!("builder   {builder}"));
         let registry = self.registry.iter().map(|registry| format!("registry  {registry}"));
-        builder.chain(registry).collect::<Vec<_>>().join("\n")
+        let revisions = self.task_definitions.iter().map(|of| format!("revisions {of}"));
+        builder.chain(registry).chain(revisions).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl RegistryReport {
+    /// What went wrong, if anything did.
+    ///
+    /// # Errors
+    /// When an image could not be deleted.
+    pub(super) fn check(&self) -> Result<()> {
+        self.outcome.check(&self.repository)
     }
 }
 
 impl fmt::Display for BuilderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = if self.exact { "" } else { "about " };
-        write!(f, "{about}{} freed, {} records", format_size(self.freed_bytes), self.records)
+        write!(f, "{about}{} freed, {} records", format_size(self.freed_bytes), self.records)?;
+        if self.failed.is_some() { f.write_str(", then it failed") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for TaskDefinitionsReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { outcome, kept, .. } = self;
+        write!(f, "{} deregistered, {kept} kept", outcome.deregistered.len())?;
+        match outcome.failed.len() {
+            0 => Ok(()),
+            failed => write!(f, ", {failed} could not be deregistered"),
+        }
     }
 }
 
@@ -158,19 +219,19 @@ impl fmt::Display for RegistryReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Failure;
 
     #[test]
     fn what_one_part_freed_is_told_also_when_the_other_has_nothing() {
         let mut report = Report::default();
-        assert!(report.is_empty());
         assert_eq!(report.text(), "nothing to prune");
         report.builder = Some(BuilderReport {
             command: "docker buildx prune".into(),
             records: 2,
             freed_bytes: 3_000_000,
             exact: false,
+            failed: None,
         });
-        assert!(!report.is_empty());
         assert_eq!(report.text(), "builder   about 3.00 MB freed, 2 records");
         report.registry.push(RegistryReport {
             repository: "r/app".into(),
@@ -180,5 +241,26 @@ mod tests {
         });
         let registry = "registry  0 B freed, 0 images deleted from r/app, 4 kept";
         assert_eq!(report.text().lines().nth(1), Some(registry));
+        report.task_definitions = Some(TaskDefinitionsReport {
+            outcome: Deregistered::default(),
+            changed: Vec::new(),
+            kept: 7,
+        });
+        assert_eq!(report.text().lines().nth(2), Some("revisions 0 deregistered, 7 kept"));
+    }
+
+    #[test]
+    fn how_it_ended_is_in_the_report() {
+        let mut report = Report::default();
+        let error = Failure::new(Exit::Prerequisite, "no").hint("go").into();
+        report.ended(Some(&error));
+        assert_eq!(report.text(), "", "that it failed is told apart");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            (&json["exit-code"], &json["error"], &json["hint"]),
+            (&3.into(), &"no".into(), &"go".into())
+        );
+        report.ended(None);
+        assert_eq!(serde_json::to_value(&report).unwrap()["exit-code"], 0);
     }
 }

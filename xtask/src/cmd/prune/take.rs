@@ -6,19 +6,21 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use super::nothing_deleted;
-use super::report::{BuilderReport, RegistryReport, Report};
-use crate::apply::prune as apply;
-use crate::aws::Aws;
+use super::report::{BuilderReport, RegistryReport, Report, TaskDefinitionsReport};
+use super::{Connected, nothing_deleted, nothing_deregistered};
+use crate::apply::{deregister, prune as apply};
 use crate::cmd::storage::{look_at_builder, look_at_registry};
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::event::Event;
+use crate::exit::{Failure, hint_of};
+use crate::observe::task_definitions::task_definitions;
 use crate::plan::prune::{PruneBuilder, Step};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::in_use::{InUse, Use};
 use crate::registry::plan::PrunePlan;
 use crate::registry::recheck::recheck;
 use crate::registry::repository::Repository;
+use crate::registry::revisions::{self, RevisionPlan};
 use crate::ui::Ui;
 
 /// What the steps need.
@@ -26,64 +28,87 @@ pub(super) struct Run<'a> {
     pub(super) ui: &'a Ui,
     pub(super) config: &'a Config,
     /// `None` when only the builder is pruned.
-    pub(super) registry: Option<&'a (Aws, &'a Environment)>,
+    pub(super) aws: Option<&'a Connected<'a>>,
+}
+
+/// What the second look at the registry found.
+enum Again {
+    NotYet(Vec<Repository>),
+    Unread,
+    Read(Vec<Repository>, Vec<Use>),
 }
 
 impl Run<'_> {
-    /// Takes the steps, and adds what came of each to the report as soon as it is known. An
-    /// image that can not be deleted does not stop the rest; the error is the first of those.
+    /// Takes the steps, and adds what came of each to the report. What fails stops nothing else,
+    /// and nothing is deleted that could not be looked at again.
     ///
     /// # Errors
-    /// The builder refuses, the second look fails, or not everything could be deleted.
+    /// All that went wrong.
     pub(super) async fn take(
         &self,
         steps: Vec<Step>,
         before: Option<&BuilderCache>,
-        mut known: Vec<Repository>,
+        known: Vec<Repository>,
         report: &mut Report,
     ) -> Result<()> {
         let of = steps.len();
-        let (mut again, mut failed) = (None, Ok(()));
+        let (mut again, mut failures) = (Again::NotYet(known), Vec::new());
         for (index, step) in steps.into_iter().enumerate() {
             let number = index + 1;
             self.ui.emit(&Event::StepStarted { number, of, step: step.to_string() });
             let start = Instant::now();
             let detail = match step {
                 Step::Builder(prune) => {
-                    let builder = self.builder(&prune, before).await?;
-                    let detail = builder.to_string();
-                    report.builder = Some(builder);
-                    detail
+                    let (done, result) = self.builder(&prune, before).await;
+                    failures.extend(result.err());
+                    report.builder = done;
+                    report.builder.as_ref().map(ToString::to_string)
                 }
-                Step::Registry(plan) => {
-                    let (aws, environment) = self.registry.context("no registry was read")?;
-                    // As late as can be, and once for all repositories.
-                    let (repositories, uses) = match &again {
-                        Some(again) => again,
-                        None => again.insert(self.look_again(std::mem::take(&mut known)).await?),
-                    };
-                    let name = environment.repository_name(&plan.repository);
-                    let deleted = delete(self.ui, aws, name, &plan, repositories, uses).await?;
-                    failed = failed.and(deleted.outcome.check(&plan.repository));
-                    let detail = deleted.to_string();
-                    report.registry.push(deleted);
-                    detail
-                }
+                Step::Registry(plan) => match self.registry(&plan, &mut again).await {
+                    Ok(done) => {
+                        failures.extend(done.iter().filter_map(|done| done.check().err()));
+                        report.registry.extend(done);
+                        report.registry.last().map(ToString::to_string)
+                    }
+                    Err(error) => {
+                        failures.push(error);
+                        None
+                    }
+                },
+                Step::TaskDefinitions(plan) => match self.task_definitions(&plan).await {
+                    Ok(done) => {
+                        failures.extend(done.outcome.check().err());
+                        let detail = done.to_string();
+                        report.task_definitions = Some(done);
+                        Some(detail)
+                    }
+                    Err(error) => {
+                        failures.push(error);
+                        None
+                    }
+                },
             };
             let seconds = start.elapsed().as_secs_f64();
-            self.ui.emit(&Event::StepFinished { number, seconds, detail: Some(detail) });
+            let detail = Some(detail.unwrap_or_else(|| "failed".to_owned()));
+            self.ui.emit(&Event::StepFinished { number, seconds, detail });
         }
-        failed
+        all(failures)
     }
 
-    /// Runs the command, and compares the cache before and after it.
+    /// Runs the command, and compares the cache before and after it, also when it failed.
     async fn builder(
         &self,
         prune: &PruneBuilder,
         before: Option<&BuilderCache>,
-    ) -> Result<BuilderReport> {
-        apply::builder(&prune.argv).await?;
-        let (_, after) = look_at_builder(self.config).await?;
+    ) -> (Option<BuilderReport>, Result<()>) {
+        let pruned = apply::builder(&prune.argv).await;
+        let after = match look_at_builder(self.config).await {
+            Ok((_, after)) => after,
+            Err(error) => {
+                let error = error.context("what is left of the builder's cache is not known");
+                return (None, pruned.and(Err(error)));
+            }
+        };
         let left: HashSet<&str> = after.records.iter().map(|record| record.id.as_str()).collect();
         let gone: Vec<u64> = before
             .iter()
@@ -91,43 +116,81 @@ impl Run<'_> {
             .filter(|record| !left.contains(record.id.as_str()))
             .map(|record| record.bytes)
             .collect();
-        Ok(BuilderReport {
+        let report = BuilderReport {
             command: prune.argv.to_string(),
             records: gone.len(),
             freed_bytes: gone.iter().sum(),
             exact: prune.expected.exact && after.exact,
-        })
+            failed: pruned.as_ref().err().map(|error| format!("{error:#}")),
+        };
+        (Some(report), pruned)
+    }
+
+    /// Deletes what of a plan may still go. `None` after a second look that failed, which was told.
+    async fn registry(
+        &self,
+        plan: &PrunePlan,
+        again: &mut Again,
+    ) -> Result<Option<RegistryReport>> {
+        // As late as can be, and once for all repositories.
+        if let Again::NotYet(known) = again {
+            let known = std::mem::take(known);
+            *again = Again::Unread;
+            let (repositories, uses) = self.look_again(known).await?;
+            *again = Again::Read(repositories, uses);
+        }
+        let Again::Read(repositories, uses) = again else { return Ok(None) };
+        let Connected { aws, environment } = self.aws.context("no registry was read")?;
+        let found = repositories.iter().find(|found| found.uri() == plan.repository);
+        let repository = found.with_context(|| format!("{} is gone", plan.repository))?;
+        let in_use = InUse::resolve(repository, uses).map_err(|e| nothing_deleted(e.into()))?;
+        let checked = recheck(plan, repository, &in_use).map_err(|e| nothing_deleted(e.into()))?;
+        for (digest, change) in &checked.changes {
+            self.ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
+        }
+        let name = environment.repository_name(&plan.repository);
+        let outcome = apply::registry(self.ui, aws, name, &checked.plan, repository).await?;
+        Ok(Some(RegistryReport {
+            repository: plan.repository.clone(),
+            outcome,
+            changed: checked.changes,
+            kept: checked.plan.keep.len(),
+        }))
     }
 
     /// What is in the repositories and in use now.
     async fn look_again(&self, known: Vec<Repository>) -> Result<(Vec<Repository>, Vec<Use>)> {
-        let (aws, environment) = self.registry.context("no registry was read")?;
-        let found = look_at_registry(self.ui, self.config, environment, aws, known).await?;
+        let Connected { aws, environment } = self.aws.context("no registry was read")?;
+        let found = look_at_registry(self.ui, self.config, environment, aws, known).await;
+        let found = found.map_err(nothing_deleted)?;
         Ok((found.repositories, found.uses.map_err(nothing_deleted)?))
+    }
+
+    /// Deregisters what of a plan may still go.
+    async fn task_definitions(&self, plan: &RevisionPlan) -> Result<TaskDefinitionsReport> {
+        let Connected { aws, environment } = self.aws.context("no task definition was read")?;
+        let newest = self.config.prune.keep_task_definitions.context("no number is configured")?;
+        let now = task_definitions(aws, &self.config.clusters, environment).await;
+        let now = now.map_err(nothing_deregistered)?;
+        let (plan, changed) = revisions::recheck(plan, &now, newest);
+        for change in &changed {
+            self.ui.emit(&Event::Note { text: change.to_string() });
+        }
+        let outcome = deregister::task_definitions(self.ui, aws, &plan).await;
+        Ok(TaskDefinitionsReport { outcome, changed, kept: plan.keep.len() })
     }
 }
 
-/// Deletes what of a plan may still go.
-async fn delete(
-    ui: &Ui,
-    aws: &Aws,
-    name: &str,
-    plan: &PrunePlan,
-    repositories: &[Repository],
-    uses: &[Use],
-) -> Result<RegistryReport> {
-    let found = repositories.iter().find(|found| found.uri() == plan.repository);
-    let repository = found.with_context(|| format!("{} is gone", plan.repository))?;
-    let in_use = InUse::resolve(repository, uses).map_err(|e| nothing_deleted(e.into()))?;
-    let checked = recheck(plan, repository, &in_use).map_err(|e| nothing_deleted(e.into()))?;
-    for (digest, change) in &checked.changes {
-        ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
+/// Everything that went wrong, as one error.
+fn all(mut failures: Vec<anyhow::Error>) -> Result<()> {
+    match failures.len() {
+        0 => Ok(()),
+        1 => Err(failures.remove(0)),
+        of => {
+            let heading = format!("{of} things went wrong");
+            let failure = Failure::several(&heading, &failures);
+            let hint = failures.first().and_then(hint_of).unwrap_or("run it again");
+            Err(failure.hint(hint).into())
+        }
     }
-    let outcome = apply::registry(ui, aws, name, &checked.plan, repository).await?;
-    Ok(RegistryReport {
-        repository: plan.repository.clone(),
-        outcome,
-        changed: checked.changes,
-        kept: checked.plan.keep.len(),
-    })
 }

@@ -170,6 +170,7 @@ fn keys_of_a_builder_that_its_driver_would_not_heed_are_refused() {
 fn what_a_prune_keeps_is_everything_that_has_a_tag_unless_a_limit_is_set() {
     let prune = with("").unwrap().prune;
     assert_eq!((prune.keep_revisions, prune.tagged), (10, None));
+    assert_eq!(prune.keep_task_definitions, None);
     assert_eq!(prune.keep_untagged, Duration::from_secs(3600));
     let prune = with("[prune]\nkeep-last = 5\nkeep-tags = [\"v*\"]").unwrap().prune;
     let tagged = KeepTagged { last: 5, younger_than: None, tags: vec!["v*".into()] };
@@ -179,6 +180,10 @@ fn what_a_prune_keeps_is_everything_that_has_a_tag_unless_a_limit_is_set() {
     assert_eq!((prune.tagged, prune.keep_untagged), (None, Duration::ZERO));
     assert!(refused("[prune]\nkeep-tags = [\"v*\"]").contains("prune.keep-tags"));
     assert!(refused("[prune]\nkeep-untagged = \"1\"").contains("prune.keep-untagged"));
+    let text = "[prune]\nkeep-task-definitions = 9\n[env.test.prune]\nkeep-task-definitions = 20";
+    assert_eq!(with(text).unwrap().prune.keep_task_definitions, Some(20));
+    let error = refused("[prune]\nkeep-task-definitions = 0");
+    assert!(error.contains("prune.keep-task-definitions"), "{error}");
 }
 
 #[test]

@@ -5,22 +5,28 @@
 
 use std::collections::BTreeMap;
 
-use crate::aws::Aws;
-use crate::config::Environment;
-use crate::observe::beside::all_beside;
-use crate::observe::ecs::ServiceFacts;
+use anyhow::Result;
+use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsError;
 use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceDeploymentStatus};
+
+use crate::aws::{Aws, explain};
+use crate::config::Environment;
+use crate::observe::beside::beside;
+use crate::observe::ecs::ServiceFacts;
 
 /// Service revisions that one `DescribeServiceRevisions` call takes at most.
 const REVISIONS: usize = 20;
 
 /// The ARN of the task definition that served before the one that the service is on; `None`
-/// where the record is empty, too short, or may not be read.
+/// where there is no record, or it is too short.
+///
+/// # Errors
+/// The record can not be read.
 pub(super) async fn before(
     aws: &Aws,
     environment: &Environment,
     service: &ServiceFacts,
-) -> Option<String> {
+) -> Result<Option<String>> {
     let answer = aws
         .ecs
         .list_service_deployments()
@@ -30,32 +36,43 @@ pub(super) async fn before(
         .status(ServiceDeploymentStatus::Successful)
         .max_results(100)
         .send()
-        .await
-        .ok()?;
+        .await;
+    let answer = match answer {
+        Err(error) if error.as_service_error().is_some_and(has_none) => return Ok(None),
+        answer => answer.map_err(|error| explain("ecs:ListServiceDeployments", &error))?,
+    };
     let mut deployments = answer.service_deployments.unwrap_or_default();
     let at = |deployment: &ServiceDeploymentBrief| deployment.created_at().map(|at| at.as_nanos());
     deployments.sort_by_key(|deployment| std::cmp::Reverse(at(deployment)));
     let newest_first: Vec<String> =
         deployments.into_iter().filter_map(|of| of.target_service_revision_arn).collect();
-    let task_definitions = task_definitions(aws, &newest_first).await;
+    let task_definitions = task_definitions(aws, &newest_first).await?;
     let served: Vec<&str> = newest_first
         .iter()
         .filter_map(|arn| task_definitions.get(arn))
         .map(String::as_str)
         .collect();
-    earlier(&served, &service.task_definition_arn).map(str::to_owned)
+    Ok(earlier(&served, &service.task_definition_arn).map(str::to_owned))
 }
 
-/// The task definitions of service revisions, as far as they can be had.
-async fn task_definitions(aws: &Aws, revisions: &[String]) -> BTreeMap<String, String> {
+/// Whether there is no record: of a service that another controller deploys.
+fn has_none(error: &ListServiceDeploymentsError) -> bool {
+    error.is_unsupported_feature_exception() || error.is_invalid_parameter_exception()
+}
+
+/// The task definitions of service revisions.
+async fn task_definitions(aws: &Aws, revisions: &[String]) -> Result<BTreeMap<String, String>> {
     let calls = revisions.chunks(REVISIONS).map(|arns| {
         let request = aws.ecs.describe_service_revisions();
         let request = request.set_service_revision_arns(Some(arns.to_vec()));
-        async move { request.send().await.ok() }
+        async move {
+            let answer = request.send().await;
+            answer.map_err(|error| explain("ecs:DescribeServiceRevisions", &error))
+        }
     });
-    let answers = all_beside(calls.collect::<Vec<_>>()).await;
-    let found = answers.into_iter().flatten().flat_map(|a| a.service_revisions.unwrap_or_default());
-    found.filter_map(|of| Some((of.service_revision_arn?, of.task_definition?))).collect()
+    let answers = beside(calls.collect::<Vec<_>>()).await?;
+    let found = answers.into_iter().flat_map(|a| a.service_revisions.unwrap_or_default());
+    Ok(found.filter_map(|of| Some((of.service_revision_arn?, of.task_definition?))).collect())
 }
 
 /// What served before `current` did for the first time: after a rollback, going back once more

@@ -6,8 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::http;
-use super::project::Copy;
+use super::project::{Copy, PORT};
 
 #[test]
 fn the_main_job_from_nothing_and_back() {
@@ -34,6 +36,7 @@ fn the_main_job_from_nothing_and_back() {
     interruption(&copy);
     wrong_names(&copy);
     disk_usage_and_prune(&copy);
+    old_task_definitions(&copy);
     rebuild_from_the_registry_cache(&copy);
 
     copy.run(&["local", "down"]).code(0);
@@ -240,6 +243,49 @@ fn disk_usage_and_prune(copy: &Copy) {
     assert!(after("registry", "total") <= rows("registry", "total"));
     assert_eq!(copy.digest(), digest);
     copy.run(&["deploy", "--image", &digest]).code(0).prints("unchanged");
+}
+
+/// Old revisions go, and a rollback still finds the one before.
+fn old_task_definitions(copy: &Copy) {
+    let ask = |operation: &str, request: &Value| {
+        let target = format!("AmazonEC2ContainerServiceV20141113.{operation}");
+        http::aws(&format!("http://127.0.0.1:{PORT}/"), &target, request).json()
+    };
+    // The emulator lists every task that ever stopped, so these are the only ones of no use.
+    let unused: Vec<String> = (0..3)
+        .map(|_| {
+            let request = json!({ "family": "loppestars",
+                "containerDefinitions": [{ "name": "loppestars", "image": "none" }] });
+            let definition = ask("RegisterTaskDefinition", &request);
+            definition["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let status = |arn: &String| {
+        let found = ask("DescribeTaskDefinition", &json!({ "taskDefinition": arn }));
+        found["taskDefinition"]["status"].as_str().unwrap().to_owned()
+    };
+    let config = copy.variant(&[("keep-task-definitions = 3", "keep-task-definitions = 1")]);
+    let run = |more: &[&str]| {
+        let args = ["prune", "--task-definitions-only", "--config", &config, "--format", "json"];
+        copy.run(&[&args[..], more].concat()).code(0).json()["task-definitions"].clone()
+    };
+    let planned = run(&["--dry-run"]);
+    let kept = planned["keep"].as_array().unwrap();
+    let reasons: Vec<&str> = kept
+        .iter()
+        .flat_map(|kept| kept["reasons"].as_array().unwrap())
+        .map(|reason| reason["reason"].as_str().unwrap())
+        .collect();
+    for reason in ["in-use", "previous-of", "stack", "newest"] {
+        assert!(reasons.contains(&reason), "{reason}: {planned}");
+    }
+    let done = run(&["--yes"]);
+    let gone: Vec<_> =
+        done["deregistered"].as_array().unwrap().iter().map(|of| &of["arn"]).collect();
+    assert_eq!(gone, [&unused[0], &unused[1]], "the newest stays: {done}");
+    assert_eq!([0, 1, 2].map(|at| status(&unused[at])), ["INACTIVE", "INACTIVE", "ACTIVE"]);
+    copy.run(&["rollback"]).code(0).prints("succeeded");
+    copy.run(&["deploy"]).code(0);
 }
 
 fn rebuild_from_the_registry_cache(copy: &Copy) {
