@@ -285,9 +285,9 @@ pub struct PruneArgs {
     /// Only what no build used for this long, such as 36h or 7d
     #[arg(long, value_name = "AGE")]
     pub older_than: Option<String>,
-    /// Keep this much of the builder cache, such as 2GB
-    #[arg(long, visible_alias = "max-used-space", value_name = "SIZE")]
-    pub keep_storage: Option<String>,
+    /// Only as much as brings the builder cache down to this, such as 2GB
+    #[arg(long, alias = "keep-storage", value_name = "SIZE")]
+    pub max_used_space: Option<String>,
     /// Keep this much in any case, also of what is old
     #[arg(long, value_name = "SIZE")]
     pub reserved_space: Option<String>,
@@ -302,7 +302,7 @@ pub struct PruneArgs {
     pub registry: bool,
     /// The ECR repository, and not the builder's cache
     #[arg(long, conflicts_with_all = [
-        "registry", "all", "older_than", "keep_storage", "reserved_space", "min_free_space", "keep_mounts"
+        "registry", "all", "older_than", "max_used_space", "reserved_space", "min_free_space", "keep_mounts"
     ])]
     pub registry_only: bool,
     /// Also old revisions of the services' task definitions: beyond `keep-task-definitions` in [prune]
@@ -310,7 +310,7 @@ pub struct PruneArgs {
     pub task_definitions: bool,
     /// Old revisions of the services' task definitions, and not the builder's cache
     #[arg(long, conflicts_with_all = [
-        "registry", "registry_only", "task_definitions", "all", "older_than", "keep_storage",
+        "registry", "registry_only", "task_definitions", "all", "older_than", "max_used_space",
         "reserved_space", "min_free_space", "keep_mounts"
     ])]
     pub task_definitions_only: bool,
@@ -318,7 +318,7 @@ pub struct PruneArgs {
     /// of that is in use; with FILE, what that policy would
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with_all = [
         "registry", "registry_only", "task_definitions", "task_definitions_only", "all", "older_than",
-        "keep_storage", "reserved_space", "min_free_space", "keep_mounts", "yes", "dry_run"
+        "max_used_space", "reserved_space", "min_free_space", "keep_mounts", "yes", "dry_run"
     ])]
     pub simulate_lifecycle: Option<Option<PathBuf>>,
     /// Do not ask
@@ -408,6 +408,17 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_limit_of_the_builder_s_cache_is_called_as_buildx_calls_it() {
+        for name in ["--max-used-space", "--keep-storage"] {
+            let Ok(cli) = Cli::try_parse_from(["xtask", "prune", name, "2GB"]) else {
+                panic!("{name} is known");
+            };
+            let Command::Prune(args) = cli.command else { panic!("{name} is of prune") };
+            assert_eq!(args.max_used_space.as_deref(), Some("2GB"), "{name}");
+        }
     }
 
     #[test]

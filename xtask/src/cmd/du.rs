@@ -136,12 +136,13 @@ fn of_registry(
         let what = "what is in use and what could be reclaimed is not known";
         warn(ui, report, what, error);
     }
+    report.warnings.extend(found.warnings.iter().cloned());
     let several = found.repositories.len() > 1;
     let mut users = Vec::new();
     for (repository, policy) in found.repositories.iter().zip(policies) {
         let uses = found.uses.as_ref().ok();
         let planned = uses
-            .map(|uses| plan_for(config, environment, repository, uses, now))
+            .map(|uses| plan_for(config, environment, repository, uses, &found.caches, now))
             .transpose()
             .unwrap_or_else(|error| {
                 warn(ui, report, "what could be reclaimed is not known", &error);

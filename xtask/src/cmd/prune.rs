@@ -52,7 +52,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
     let registry = async {
         match connected.as_ref().filter(|_| wanted.registry) {
             Some(connected) => look(ui, config, connected).await,
-            None => Ok(Vec::new()),
+            None => Ok(Looked::default()),
         }
     };
     let revisions = async {
@@ -68,17 +68,18 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
 
     let (before, mut steps) = (builder.as_ref().map(|(_, cache)| cache), Vec::new());
     steps.extend(builder.as_ref().map(|found| step_for(found, &options)));
-    let (known, plans): (Vec<_>, Vec<_>) = registry.into_iter().unzip();
+    let Looked { repositories, warnings } = registry;
+    let (known, plans): (Vec<_>, Vec<_>) = repositories.into_iter().unzip();
     steps.extend(plans.into_iter().map(Step::Registry));
     steps.extend(revisions.map(Step::TaskDefinitions));
     for kept in steps.iter().flat_map(Step::kept) {
         ui.emit(&Event::Detail { text: format!("stays  {kept}") });
     }
     if args.dry.dry_run {
-        return dry_run(ui, &steps);
+        return dry_run(ui, &steps, warnings);
     }
     steps.retain(|step| !step.is_empty());
-    let mut report = Report::default();
+    let mut report = Report { warnings, ..Report::default() };
     if !steps.is_empty() {
         show(ui, &steps);
         if !args.yes {
@@ -140,7 +141,7 @@ fn options(args: &PruneArgs) -> Result<BuilderPrune> {
         builder: String::new(),
         all: args.all,
         older_than: older_than.map_err(|error| wrong("--older-than", &error))?,
-        max_used_space: size("--keep-storage", &args.keep_storage)?,
+        max_used_space: size("--max-used-space", &args.max_used_space)?,
         reserved_space: size("--reserved-space", &args.reserved_space)?,
         min_free_space: size("--min-free-space", &args.min_free_space)?,
         keep_mounts: args.keep_mounts,
@@ -175,21 +176,31 @@ fn step_for((facts, cache): &(BuilderFacts, BuilderCache), options: &BuilderPrun
     plan_builder(&prune, cache, storage::now())
 }
 
+/// What was found in the registry.
+#[derive(Default)]
+struct Looked {
+    /// Every repository with its plan.
+    repositories: Vec<(Repository, PrunePlan)>,
+    /// What is not known and makes something stay.
+    warnings: Vec<String>,
+}
+
 /// Every repository with its plan.
 async fn look(
     ui: &Ui,
     config: &Config,
     Connected { aws, environment }: &Connected<'_>,
-) -> Result<Vec<(Repository, PrunePlan)>> {
+) -> Result<Looked> {
     let found = look_at_registry(ui, config, environment, aws, Vec::new()).await?;
     let uses = found.uses.map_err(nothing_deleted)?;
     let now = storage::now();
     let planned = |repository: Repository| {
-        let (_, plan) =
-            plan_for(config, environment, &repository, &uses, now).map_err(nothing_deleted)?;
+        let (_, plan) = plan_for(config, environment, &repository, &uses, &found.caches, now)
+            .map_err(nothing_deleted)?;
         Ok((repository, plan))
     };
-    found.repositories.into_iter().map(planned).collect()
+    let repositories = found.repositories.into_iter().map(planned).collect::<Result<_>>()?;
+    Ok(Looked { repositories, warnings: found.warnings })
 }
 
 /// What becomes of the revisions of the services' families.

@@ -1,20 +1,26 @@
 //! What `du` and `prune` look at: the builder's cache, the repositories and what uses them.
 
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use crate::aws::{self, Aws};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, file};
+use crate::event::Event;
+use crate::exit::hint_of;
+use crate::observe::branches::branches;
 use crate::observe::builder_cache::builder_cache;
 use crate::observe::engine::{BuilderFacts, builder, engine};
 use crate::observe::preflight::{Check, for_registry, well};
-use crate::observe::repository::repositories;
+use crate::observe::repository::repository;
 use crate::observe::uses::uses;
-use crate::plan::prune::policy;
+use crate::plan::cache::own_repository;
+use crate::plan::prune::{caches, policy};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::in_use::{InUse, Use};
 use crate::registry::plan::{PrunePlan, plan};
+use crate::registry::policy::Caches;
 use crate::registry::repository::Repository;
 use crate::registry::stages::Stages;
 use crate::ui::Ui;
@@ -49,6 +55,10 @@ pub struct Registry {
     pub repositories: Vec<Repository>,
     /// What the configured clusters use.
     pub uses: Result<Vec<Use>>,
+    /// Which of the caches go that have a tag.
+    pub caches: Caches,
+    /// What is not known and makes something stay.
+    pub warnings: Vec<String>,
 }
 
 /// Reads the environment's repositories and what uses them, side by side. `known` is what an
@@ -63,16 +73,55 @@ pub async fn look_at_registry(
     aws: &Aws,
     known: Vec<Repository>,
 ) -> Result<Registry> {
-    let cache = config.cache.repository.as_deref();
-    let ((checks, _), repositories, uses) = tokio::join!(
-        for_registry(aws, environment),
-        repositories(aws, environment, cache, known),
-        uses(&config.clusters, environment, &config.prune)
+    let (images, others): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|known| known.uri() == environment.image());
+    let name = &environment.repository;
+    let ((checks, cache), images, uses, branches) = tokio::join!(
+        look_at_cache(config, environment, aws, others.into_iter().next()),
+        repository(aws, environment, name, images.into_iter().next()),
+        uses(&config.clusters, environment, &config.prune),
+        look_at_branches(config)
     );
     // Without the account the rest fails as well: one reason is enough.
     let (wrong, right): (Vec<_>, _) = checks.into_iter().partition(Check::is_wrong);
     well(ui, wrong.into_iter().take(1).chain(right).collect())?;
-    Ok(Registry { repositories: repositories?, uses })
+    let repositories = images?.into_iter().chain(cache?).collect();
+    let mut warnings = Vec::new();
+    let branches = branches.transpose().unwrap_or_else(|error| {
+        let text = format!("caches of branches stay, as it is not known which are gone: {error:#}");
+        warnings.push(text.clone());
+        ui.emit(&Event::Warning { text, hint: hint_of(&error).map(str::to_owned) });
+        None
+    });
+    let caches = caches(&config.prune, &config.cache, branches.as_ref());
+    Ok(Registry { repositories, uses, caches, warnings })
+}
+
+/// The branches that there are, where their caches are told apart by them.
+async fn look_at_branches(config: &Config) -> Option<Result<BTreeSet<String>>> {
+    let main = config.cache.main_branch.as_deref()?;
+    let asked = config.prune.caches == file::Caches::GoneBranches && !config.cache.tag.is_empty();
+    if asked { Some(branches(&config.root, main).await) } else { None }
+}
+
+/// Looks at the account and the repository, and reads that of the cache where it is another one.
+async fn look_at_cache(
+    config: &Config,
+    environment: &Environment,
+    aws: &Aws,
+    known: Option<Repository>,
+) -> (Vec<Check>, Result<Option<Repository>>) {
+    let (checks, facts) = for_registry(aws, environment).await;
+    let named = config.cache.repository.clone();
+    let own = facts.and_then(|facts| {
+        let images = &facts.repository;
+        own_repository(&config.cache, &images.name, &images.tags)
+    });
+    let cache = match named.or(own).filter(|name| *name != environment.repository) {
+        Some(name) => repository(aws, environment, &name, known).await,
+        None => Ok(None),
+    };
+    (checks, cache)
 }
 
 /// The clients of the environment.
@@ -90,11 +139,12 @@ pub fn plan_for(
     environment: &Environment,
     repository: &Repository,
     uses: &[Use],
+    caches: &Caches,
     now: i64,
 ) -> Result<(InUse, PrunePlan)> {
     let in_use = InUse::resolve(repository, uses)?;
     let of_images = repository.uri() == environment.image();
-    let policy = policy(&config.prune, &config.cache.tag, of_images);
+    let policy = policy(&config.prune, caches.clone(), of_images);
     let plan = plan(repository, &in_use, &policy, now)?;
     Ok((in_use, plan))
 }

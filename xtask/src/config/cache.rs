@@ -18,6 +18,8 @@ pub struct Cache {
     pub compression: Compression,
     /// The main branch, where each branch has a cache of its own.
     pub main_branch: Option<String>,
+    /// The tags of every cache of the file, this one's among them: none of them is a branch's.
+    pub tags: Vec<String>,
     /// Further places.
     pub backends: Vec<Backend>,
 }
@@ -26,6 +28,7 @@ impl Default for Cache {
     fn default() -> Self {
         let file = file::Cache::default();
         Self {
+            tags: vec![file.tag.clone()],
             tag: file.tag,
             repository: None,
             mode: file.mode,

@@ -144,6 +144,8 @@ pub struct Prune {
     pub keep_untagged: Duration,
     /// Task definition revisions of a service's family that stay registered, if it was said.
     pub keep_task_definitions: Option<usize>,
+    /// Which of the registry's caches go.
+    pub caches: file::Caches,
 }
 
 /// How the image is run on this machine.

@@ -2,6 +2,7 @@
 
 mod builder;
 mod cache;
+mod prune;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,8 @@ use anyhow::Result;
 
 use super::file::{self, File, Value};
 use super::{
-    Arg, Cluster, Config, Environment, Health, HealthUrl, Hidden, KeepTagged, Prune, Run, Secret,
-    SecretSource, Stack,
+    Arg, Cache, Cluster, Config, Environment, Health, HealthUrl, Hidden, Run, Secret, SecretSource,
+    Stack,
 };
 use crate::exit::{Exit, Failure};
 use crate::plan::secret::secret_looking;
@@ -44,6 +45,8 @@ pub(super) fn resolve(
     let mut raw_args = file.image.args.clone();
     let mut raw_secrets = file.image.secrets.clone();
     let mut builder = file.builder;
+    let tags =
+        cache::tags(file.env.values().filter_map(|env| env.cache.as_ref()).chain([&file.cache]));
     let mut cache = file.cache;
     let mut raw_prune = file.prune;
     if let Some(section) = &section {
@@ -56,6 +59,7 @@ pub(super) fn resolve(
     if file.image.platforms.is_empty() {
         return Err(place.wrong("image.platforms", "it is empty", "write [\"linux/amd64\"]"));
     }
+    let cache = Cache { tags, ..cache::cache(cache, root, &place)? };
     Ok(Config {
         root: root.to_owned(),
         path: path.to_owned(),
@@ -63,8 +67,8 @@ pub(super) fn resolve(
         build_secrets: build_secrets(raw_secrets, root, &place)?,
         image: file.image,
         builder: builder::builder(builder, root, &place)?,
-        cache: cache::cache(cache, root, &place)?,
-        prune: prune(raw_prune, &place)?,
+        prune: prune::prune(raw_prune, &cache, &place)?,
+        cache,
         run: file.run.map(|raw| run(raw, &place)).transpose()?,
         clusters: section.as_ref().map(|of| clusters(of, &file.env)).unwrap_or_default(),
         env: match (name, section) {
@@ -122,40 +126,6 @@ impl Place<'_> {
         }
         Ok(limit)
     }
-}
-
-fn prune(raw: file::Prune, place: &Place<'_>) -> Result<Prune> {
-    let younger_than = raw
-        .keep_younger_than
-        .map(|text| place.duration("prune.keep-younger-than", &text))
-        .transpose()?;
-    let expires = raw.keep_last.is_some() || younger_than.is_some();
-    if !expires && !raw.keep_tags.is_empty() {
-        return Err(place.wrong(
-            "prune.keep-tags",
-            "all tagged images stay anyway",
-            "set `keep-last` or `keep-younger-than` too, to let the others go; or remove it",
-        ));
-    }
-    // The newest may be that of a deploy under way.
-    if raw.keep_task_definitions == Some(0) {
-        return Err(place.wrong(
-            "prune.keep-task-definitions",
-            "a deploy may be about to use the newest",
-            "write 1 or more; without it, none are deregistered",
-        ));
-    }
-    Ok(Prune {
-        keep_revisions: raw.keep_revisions,
-        keep_families: raw.keep_families,
-        tagged: expires.then(|| KeepTagged {
-            last: raw.keep_last.unwrap_or(0),
-            younger_than,
-            tags: raw.keep_tags,
-        }),
-        keep_untagged: place.duration("prune.keep-untagged", &raw.keep_untagged)?,
-        keep_task_definitions: raw.keep_task_definitions,
-    })
 }
 
 fn run(raw: file::Run, place: &Place<'_>) -> Result<Run> {

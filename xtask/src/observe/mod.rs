@@ -2,6 +2,7 @@
 //! do not depend on each other, and answer in plain structs.
 
 pub mod beside;
+pub mod branches;
 pub mod builder_cache;
 pub mod caches;
 pub mod ecr;

@@ -23,40 +23,27 @@ const BATCH: usize = 100;
 /// Manifests that were read, and reasons of those that were not.
 type Manifests = (BTreeMap<Digest, Manifest>, BTreeMap<Digest, String>);
 
-/// Reads the environment's repository, and that of the cache where it is another one. What
-/// is not there is left out. `known` is what an earlier look had, if there was one.
-///
-/// # Errors
-/// ECR can not be asked.
-pub async fn repositories(
-    aws: &Aws,
-    environment: &Environment,
-    cache: Option<&str>,
-    known: Vec<Repository>,
-) -> Result<Vec<Repository>> {
-    let mut manifests = BTreeMap::new();
-    for repository in known {
-        manifests.extend(repository.into_manifests());
-    }
-    let mut found = Vec::new();
-    let cache = cache.filter(|name| *name != environment.repository);
-    for name in std::iter::once(environment.repository.as_str()).chain(cache) {
-        let uri = format!("{}/{name}", environment.registry);
-        found.extend(repository(aws, name, &uri, &mut manifests).await?);
-    }
-    Ok(found)
-}
-
-/// Reads a repository; `None` when it is not there. `uri` is the registry's host and the
-/// repository's name, as task definitions write it. Manifests never change: those that are
-/// `known` are not read again. Those of the
-/// images that are there are moved out of `known`.
+/// Reads a repository of the environment's registry; `None` when it is not there. Manifests never
+/// change: those that are `known` from an earlier look are not read again.
 ///
 /// A manifest that can not be read is not an error: the repository remembers why.
 ///
 /// # Errors
 /// ECR can not be asked.
-async fn repository(
+pub async fn repository(
+    aws: &Aws,
+    environment: &Environment,
+    name: &str,
+    known: Option<Repository>,
+) -> Result<Option<Repository>> {
+    let uri = format!("{}/{name}", environment.registry);
+    let mut known = known.map(Repository::into_manifests).unwrap_or_default();
+    read(aws, name, &uri, &mut known).await
+}
+
+/// `uri` is the registry's host and the repository's name, as task definitions write it. Manifests
+/// of the images that are there are moved out of `known`.
+async fn read(
     aws: &Aws,
     name: &str,
     uri: &str,
@@ -226,7 +213,7 @@ mod tests {
         runtime.block_on(async {
             let aws = stand_in.aws().await;
             let mut known = BTreeMap::new();
-            let found = repository(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
+            let found = read(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
             assert_eq!(found.images().len(), 2500);
             assert_eq!(stand_in.calls("DescribeImages").len(), 3);
             assert_eq!(stand_in.calls("BatchGetImage").len(), 25);
@@ -236,7 +223,7 @@ mod tests {
             assert!(found.manifest(&of(9)).is_some() && found.unread_reason(&of(9)).is_none());
 
             let mut known = found.into_manifests();
-            let again = repository(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
+            let again = read(&aws, "app", "r/app", &mut known).await.unwrap().unwrap();
             assert!(known.is_empty() && again.manifest(&of(9)).is_some());
             // Only the two that were not read are asked for again.
             let asked = &stand_in.calls("BatchGetImage")[25..];
@@ -270,7 +257,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let aws = stand_in.aws().await;
-            let found = repository(&aws, "app", "r/app", &mut BTreeMap::new()).await.unwrap();
+            let found = read(&aws, "app", "r/app", &mut BTreeMap::new()).await.unwrap();
             assert!(found.is_none());
         });
     }

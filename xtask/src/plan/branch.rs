@@ -4,6 +4,8 @@ use serde::Serialize;
 
 /// At most so much of a branch's name is in the name of its cache, in characters.
 pub const LONGEST_SLUG: usize = 60;
+/// What the name of a pull request's branch gets in front of it.
+const PULL_REQUEST: &str = "pr-";
 /// Digits of the hash that tells slugs of different branches apart.
 const HASH_DIGITS: usize = 8;
 
@@ -62,7 +64,7 @@ impl Names {
         let own = match branch {
             Branch::Named(branch) if branch == main => return both(),
             Branch::Named(branch) => of_branch(name, branch),
-            Branch::PullRequest { head, .. } => of_branch(name, &format!("pr-{head}")),
+            Branch::PullRequest { head, .. } => of_branch(name, &format!("{PULL_REQUEST}{head}")),
             Branch::Unknown => return Self { read: vec![name.to_owned()], write: None },
         };
         let mut read = vec![own.clone()];
@@ -75,6 +77,12 @@ impl Names {
         read.push(name.to_owned());
         Self { read, write: Some(own) }
     }
+}
+
+/// What the names of the caches of pull requests begin with; those of branches that are called so
+/// as well.
+pub fn of_pull_requests(name: &str) -> String {
+    format!("{name}-{PULL_REQUEST}")
 }
 
 /// The name of a branch's cache, which is a tag: `buildcache-feature`. A branch whose name can not
@@ -142,6 +150,9 @@ mod tests {
         assert_eq!(names(&Branch::Named("x".into())), told("c-x c", "c-x"));
         assert_eq!(names(&pull("main", "main")), told("c-pr-main c", "c-pr-main"));
         assert_eq!(names(&pull("x", "release")), told("c-pr-x c-release c", "c-pr-x"));
+        for head in ["x", "a/b", &"long".repeat(30)] {
+            assert!(names(&pull(head, "main")).1.starts_with(&of_pull_requests("c")), "{head}");
+        }
         assert_eq!(names(&Branch::Unknown), told("c", ""));
         let together = Names::of("c", &Branch::Named("x".into()), None);
         assert_eq!((together.read, together.write), (vec!["c".to_owned()], Some("c".to_owned())));

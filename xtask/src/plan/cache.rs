@@ -222,7 +222,7 @@ fn entry(kind: &str, fields: &[(&str, &str)]) -> String {
 }
 
 /// `registry/repository` and the tag of a reference; without a tag, it is BuildKit's `latest`.
-fn split(reference: &str) -> (&str, &str) {
+pub fn split(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (reference, "latest"),

@@ -1,17 +1,19 @@
 //! What `prune` is going to do: the command for the builder, the digests for the registry, the
 //! revisions of task definitions.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::argv::Argv;
-use crate::config::{KeepTagged, Prune};
+use super::branch::{of_branch, of_pull_requests};
+use crate::config::{Cache, KeepTagged, Prune, file};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::builder_prune::{BuilderPrune, preview, prune_args};
 use crate::registry::glob::Glob;
 use crate::registry::plan::PrunePlan;
-use crate::registry::policy::{Caches, Images, Policy};
+use crate::registry::policy::{BranchTags, Caches, Images, Policy};
 use crate::registry::revisions::RevisionPlan;
 use crate::units::format_size;
 
@@ -130,10 +132,9 @@ pub fn builder(prune: &BuilderPrune, cache: &BuilderCache, now: i64) -> Step {
     })
 }
 
-/// What stays in a repository besides what is in use. `cache_tag` goes; other caches with a
-/// tag stay, as they may be somebody else's. Where only the cache lives, `of_images` is
+/// What stays in a repository besides what is in use. Where only the cache lives, `of_images` is
 /// false and tagged images stay.
-pub fn policy(keep: &Prune, cache_tag: &str, of_images: bool) -> Policy {
+pub fn policy(keep: &Prune, caches: Caches, of_images: bool) -> Policy {
     let images = match keep.tagged.as_ref().filter(|_| of_images) {
         None => Images::Keep,
         Some(KeepTagged { last, younger_than, tags }) => Images::Expire {
@@ -142,11 +143,30 @@ pub fn policy(keep: &Prune, cache_tag: &str, of_images: bool) -> Policy {
             keep_tags: tags.iter().map(Glob::new).collect(),
         },
     };
-    let caches = match cache_tag {
-        "" => Caches::Keep,
-        tag => Caches::DeleteTags(vec![Glob::new(tag)]),
-    };
     Policy { images, caches, keep_untagged: keep.keep_untagged }
+}
+
+/// Which caches with a tag go: the one of `cache`, or those of branches that are gone. All others
+/// stay, as they may be somebody else's. `branches` are those that there are; where that is not
+/// known, none of a branch goes.
+pub fn caches(keep: &Prune, cache: &Cache, branches: Option<&BTreeSet<String>>) -> Caches {
+    let name = cache.tag.as_str();
+    match (keep.caches, branches) {
+        _ if name.is_empty() => Caches::Keep,
+        (file::Caches::Keep, _) | (file::Caches::GoneBranches, None) => Caches::Keep,
+        (file::Caches::Delete, _) => Caches::DeleteTags(vec![Glob::new(name)]),
+        (file::Caches::GoneBranches, Some(branches)) => {
+            // The branch `a-b` of one cache may have the tag of the branch `b` of another.
+            let of_all =
+                cache.tags.iter().flat_map(|name| branches.iter().map(|of| of_branch(name, of)));
+            Caches::GoneBranches(BranchTags {
+                prefix: format!("{name}-"),
+                stay: of_all.chain(cache.tags.iter().cloned()).collect(),
+                // A branch of a fork is none of ours, and its pull request may be open.
+                unknown: cache.tags.iter().map(|name| of_pull_requests(name)).collect(),
+            })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -172,27 +192,71 @@ mod tests {
         assert!(builder(&prune, &nothing, 0).is_empty());
     }
 
-    #[test]
-    fn the_policy_is_what_is_configured() {
-        let mut keep = Prune {
+    fn keep(caches: file::Caches) -> Prune {
+        Prune {
             keep_revisions: 10,
             keep_families: Vec::new(),
             tagged: None,
             keep_untagged: Duration::from_secs(60),
             keep_task_definitions: None,
-        };
-        let caches = Caches::DeleteTags(vec![Glob::new("buildcache")]);
-        let keep_untagged = Duration::from_secs(60);
-        let plain = Policy { images: Images::Keep, caches, keep_untagged };
-        assert_eq!(policy(&keep, "buildcache", true), plain);
-        assert_eq!(policy(&keep, "", true).caches, Caches::Keep);
+            caches,
+        }
+    }
+
+    #[test]
+    fn the_policy_is_what_is_configured() {
+        let mut keep = keep(file::Caches::Delete);
+        let (caches, keep_untagged) = (Caches::Keep, Duration::from_secs(60));
+        let plain = Policy { images: Images::Keep, caches: caches.clone(), keep_untagged };
+        assert_eq!(policy(&keep, caches.clone(), true), plain);
         keep.tagged = Some(KeepTagged { last: 3, younger_than: None, tags: vec!["v*".into()] });
         let images = Images::Expire {
             keep_last: 3,
             keep_younger_than: None,
             keep_tags: vec![Glob::new("v*")],
         };
-        assert_eq!(policy(&keep, "buildcache", true), Policy { images, ..plain.clone() });
-        assert_eq!(policy(&keep, "buildcache", false), plain);
+        assert_eq!(policy(&keep, caches.clone(), true), Policy { images, ..plain.clone() });
+        assert_eq!(policy(&keep, caches, false), plain);
+    }
+
+    #[test]
+    fn without_branches_the_cache_s_tag_goes_and_no_other() {
+        let cache = Cache::default();
+        let tag = Caches::DeleteTags(vec![Glob::new("buildcache")]);
+        assert_eq!(caches(&keep(file::Caches::Delete), &cache, None), tag);
+        assert_eq!(caches(&keep(file::Caches::Keep), &cache, None), Caches::Keep);
+        let none = Cache { tag: String::new(), ..cache };
+        assert_eq!(caches(&keep(file::Caches::Delete), &none, None), Caches::Keep);
+    }
+
+    #[test]
+    fn the_cache_of_a_branch_goes_only_when_no_branch_of_its_tag_is_there() {
+        let tags = ["buildcache", "buildcache-staging"].map(str::to_owned).into();
+        let cache = Cache { main_branch: Some("main".into()), tags, ..Cache::default() };
+        let keep = keep(file::Caches::GoneBranches);
+        let here: BTreeSet<String> = ["main", "a/b", "here"].map(str::to_owned).into();
+        let found = caches(&keep, &cache, Some(&here));
+        let gone = |tag: &str| !found.keeps(&[tag.to_owned()]);
+        for tag in [
+            "buildcache",
+            "buildcache-here",
+            "buildcache-main",
+            // Branch `a/b`; and what is a pull request, or a branch that is called so.
+            "buildcache-a-b-e2480c78",
+            "buildcache-pr-here",
+            "buildcache-pr-gone",
+            // The cache of another environment, its branches and its pull requests.
+            "buildcache-staging",
+            "buildcache-staging-here",
+            "buildcache-staging-pr-gone",
+            "git-1",
+        ] {
+            assert!(!gone(tag), "{tag}");
+        }
+        for tag in ["buildcache-gone", "buildcache-a-b", "buildcache-staging-gone", "buildcache-p"]
+        {
+            assert!(gone(tag), "{tag}");
+        }
+        assert_eq!(caches(&keep, &cache, None), Caches::Keep, "it is not known what there is");
     }
 }

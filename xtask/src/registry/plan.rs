@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::digest::Digest;
 use super::graph::{self, Class, Graph, Link};
 use super::in_use::{InUse, User};
-use super::policy::Policy;
+use super::policy::{Caches, Policy};
 use super::repository::{Image, Repository};
 use crate::units::{format_duration, format_size};
 
@@ -88,6 +88,8 @@ pub enum Why {
     Untagged,
     /// It is a cache with a tag that the policy lets go.
     CacheTag,
+    /// It is the cache of a branch that is gone.
+    BranchGone,
     /// It has a tag, but is not new enough and matches no pattern.
     Expired,
     /// All indexes that list it go; this is one.
@@ -103,6 +105,7 @@ impl fmt::Display for Why {
         match self {
             Self::Untagged => f.write_str("untagged, nothing uses it"),
             Self::CacheTag => f.write_str("build cache"),
+            Self::BranchGone => f.write_str("build cache of a branch that is gone"),
             Self::Expired => f.write_str("older than the policy keeps, nothing uses it"),
             Self::ChildOf(digest) => write!(f, "belongs to {}, which goes", digest.short()),
             Self::ReferrerOf(digest) => write!(f, "describes {}, which goes", digest.short()),
@@ -250,7 +253,7 @@ pub fn plan(
             let reasons = std::mem::take(&mut reasons[at]);
             plan.keep.push(Kept { digest, tags, class, bytes, reasons });
         } else {
-            let (pushed_at, why) = (image.pushed_at, why(&graph, images, at, class));
+            let (pushed_at, why) = (image.pushed_at, why(&graph, policy, images, at, class));
             plan.delete.push(Deletion {
                 digest,
                 tags,
@@ -335,10 +338,13 @@ pub(super) fn refuse_unreadable(repository: &Repository) -> Result<(), PlanError
     Err(PlanError::Unreadable { repository: repository.uri().to_owned(), images })
 }
 
-fn why(graph: &Graph<'_>, images: &[Image], at: usize, class: Class) -> Why {
+fn why(graph: &Graph<'_>, policy: &Policy, images: &[Image], at: usize, class: Class) -> Why {
     let tagged = images[at].is_tagged();
     if class == Class::Cache && tagged {
-        Why::CacheTag
+        match policy.caches {
+            Caches::GoneBranches(_) => Why::BranchGone,
+            Caches::Keep | Caches::DeleteTags(_) => Why::CacheTag,
+        }
     } else if graph.has_own_tag(at) {
         Why::Expired
     } else if let Some(&parent) = graph.parents(at).first() {

@@ -1,5 +1,6 @@
 //! What is worth keeping when nothing uses it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::glob::Glob;
@@ -37,9 +38,46 @@ pub enum Images {
 pub enum Caches {
     /// All are kept.
     Keep,
-    /// Those go whose tags all match one of these; the tags of branches that
-    /// are gone, for instance.
+    /// Those go whose tags all match one of these.
     DeleteTags(Vec<Glob>),
+    /// Those go whose tags all are of branches that are gone.
+    GoneBranches(BranchTags),
+}
+
+/// The tags of the caches of branches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchTags {
+    /// What all of them begin with.
+    pub prefix: String,
+    /// Those of branches that there are, and others that are no branch's. Two branches may have
+    /// one tag: it is here if either of them is there.
+    pub stay: BTreeSet<String>,
+    /// What tags begin with of which nobody can tell whether their branch is there.
+    pub unknown: Vec<String>,
+}
+
+impl BranchTags {
+    /// Whether a tag is of a branch that is gone.
+    #[must_use]
+    pub fn is_gone(&self, tag: &str) -> bool {
+        tag.starts_with(&self.prefix)
+            && !self.stay.contains(tag)
+            && !self.unknown.iter().any(|prefix| tag.starts_with(prefix))
+    }
+}
+
+impl Caches {
+    /// Whether a cache with these tags stays.
+    #[must_use]
+    pub fn keeps(&self, tags: &[String]) -> bool {
+        match self {
+            Self::Keep => true,
+            Self::DeleteTags(patterns) => {
+                !tags.iter().all(|tag| patterns.iter().any(|pattern| pattern.matches(tag)))
+            }
+            Self::GoneBranches(branches) => !tags.iter().all(|tag| branches.is_gone(tag)),
+        }
+    }
 }
 
 impl Policy {

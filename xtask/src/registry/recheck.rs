@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::digest::Digest;
 use super::graph::Graph;
 use super::in_use::{InUse, User};
-use super::plan::{self, Kept, PlanError, PrunePlan, Reason};
+use super::plan::{self, Kept, PlanError, PrunePlan, Reason, Why};
+use super::policy::Caches;
 use super::repository::{Image, Repository};
 
 /// What happened to an image between the plan and the second look.
@@ -27,6 +28,8 @@ pub enum Change {
     InUse(Vec<User>),
     /// Something that stays needs it now: a new index, or one that changed.
     NeededBy(Digest),
+    /// Its branch is there again, or it is not known any more which are.
+    BranchThere,
 }
 
 impl fmt::Display for Change {
@@ -41,6 +44,7 @@ impl fmt::Display for Change {
                 users.first().map_or(Ok(()), |user| write!(f, " by {user}"))
             }
             Self::NeededBy(digest) => write!(f, "is needed by {} now", digest.short()),
+            Self::BranchThere => f.write_str("may be of a branch that is there"),
         }
     }
 }
@@ -57,7 +61,8 @@ pub struct Rechecked {
 }
 
 /// Looks at a plan again with what is true now. An image is deleted only if
-/// it is as it was, nothing uses it, and nothing that stays needs it.
+/// it is as it was, nothing uses it, and nothing that stays needs it. `caches` is what the policy
+/// says of caches now: branches come and go.
 ///
 /// The manifests of `repository` may be those of the first look, with those of
 /// new images added.
@@ -68,6 +73,7 @@ pub fn recheck(
     plan: &PrunePlan,
     repository: &Repository,
     in_use: &InUse,
+    caches: &Caches,
 ) -> Result<Rechecked, PlanError> {
     plan::refuse_unreadable(repository)?;
     let images = repository.images();
@@ -78,7 +84,7 @@ pub fn recheck(
         let position = repository.position(&planned.digest);
         let change = match position.map(|at| &images[at]) {
             None => Some(Change::Gone),
-            Some(image) => changed(planned, image, in_use),
+            Some(image) => changed(planned, image, in_use, caches),
         };
         match (change, position) {
             (Some(change), _) => drop(changes.insert(&planned.digest, change)),
@@ -118,7 +124,12 @@ pub fn recheck(
     Ok(Rechecked { plan: again, changes: reported })
 }
 
-fn changed(planned: &plan::Deletion, image: &Image, in_use: &InUse) -> Option<Change> {
+fn changed(
+    planned: &plan::Deletion,
+    image: &Image,
+    in_use: &InUse,
+    caches: &Caches,
+) -> Option<Change> {
     let users = in_use.users(&image.digest);
     if !users.is_empty() {
         Some(Change::InUse(users.to_vec()))
@@ -126,6 +137,8 @@ fn changed(planned: &plan::Deletion, image: &Image, in_use: &InUse) -> Option<Ch
         Some(Change::Tags(image.tags.clone()))
     } else if planned.pushed_at != image.pushed_at {
         Some(Change::PushedAgain)
+    } else if planned.why == Why::BranchGone && caches.keeps(&image.tags) {
+        Some(Change::BranchThere)
     } else {
         None
     }
@@ -135,9 +148,9 @@ fn changed(planned: &plan::Deletion, image: &Image, in_use: &InUse) -> Option<Ch
 mod tests {
     use std::time::Duration;
 
-    use super::super::fixture::{NOW, digest, image, index, list, repository};
+    use super::super::fixture::{NOW, cache, digest, image, index, list, repository};
     use super::super::in_use::UserKind;
-    use super::super::policy::Policy;
+    use super::super::policy::{BranchTags, Policy};
     use super::*;
 
     fn planned(repository: &Repository) -> PrunePlan {
@@ -152,7 +165,7 @@ mod tests {
             [(3, list(&[2]))],
         );
         let plan = planned(&repository);
-        let again = recheck(&plan, &repository, &InUse::default()).unwrap();
+        let again = recheck(&plan, &repository, &InUse::default(), &Caches::Keep).unwrap();
         assert_eq!(again, Rechecked { plan, changes: Vec::new() });
     }
 
@@ -176,7 +189,8 @@ mod tests {
         ];
         let user = User { kind: UserKind::RunningTask, name: "web/1".to_owned() };
         let in_use = InUse { by: [(digest(3), vec![user.clone()])].into(), missing: Vec::new() };
-        let again = recheck(&plan, &repository(after, [(7, list(&[5]))]), &in_use).unwrap();
+        let after = repository(after, [(7, list(&[5]))]);
+        let again = recheck(&plan, &after, &in_use, &Caches::Keep).unwrap();
 
         let left: Vec<&Digest> = again.plan.delete.iter().map(|d| &d.digest).collect();
         assert_eq!(left, [&digest(6)]);
@@ -202,16 +216,38 @@ mod tests {
         let plan = planned(&before);
         assert_eq!(plan.delete.len(), 2);
         let after = repository(vec![index(2, &["back"]), image(1, &[])], [(2, list(&[1]))]);
-        let again = recheck(&plan, &after, &InUse::default()).unwrap();
+        let again = recheck(&plan, &after, &InUse::default(), &Caches::Keep).unwrap();
         assert_eq!(again.plan.delete, []);
         assert_eq!(again.changes[1], (digest(1), Change::NeededBy(digest(2))));
         assert_eq!(again.plan.freed_bytes, 0);
     }
 
     #[test]
+    fn the_cache_of_a_branch_that_is_there_again_stays() {
+        let images = vec![image(1, &["c-x"]), image(2, &["c-y"])];
+        let repository = repository(images, [(1, cache(20)), (2, cache(30))]);
+        let branches = |stay: &[&str]| {
+            Caches::GoneBranches(BranchTags {
+                prefix: "c-".into(),
+                stay: stay.iter().map(|tag| (*tag).to_owned()).collect(),
+                unknown: Vec::new(),
+            })
+        };
+        let caches = branches(&[]);
+        let policy =
+            Policy { caches: caches.clone(), ..Policy::caches_and_untagged(Duration::ZERO) };
+        let plan = plan::plan(&repository, &InUse::default(), &policy, NOW).unwrap();
+        let left = |caches: &Caches| {
+            recheck(&plan, &repository, &InUse::default(), caches).unwrap().plan.delete.len()
+        };
+        assert_eq!((left(&caches), left(&branches(&["c-x"]))), (2, 1));
+        assert_eq!(left(&Caches::Keep), 0, "it is not known any more which branches there are");
+    }
+
+    #[test]
     fn a_new_index_that_can_not_be_read_stops_everything() {
         let plan = planned(&repository(vec![image(1, &[])], []));
         let after = repository(vec![image(1, &[]), index(2, &["new"])], []);
-        assert!(recheck(&plan, &after, &InUse::default()).is_err());
+        assert!(recheck(&plan, &after, &InUse::default(), &Caches::Keep).is_err());
     }
 }

@@ -43,7 +43,7 @@ pub struct Row {
     pub what: String,
     /// The kind of record or image; `total` for the sum of an area.
     pub kind: String,
-    /// The stage of the Dockerfile, or the id of the cache mount.
+    /// The stage of the Dockerfile, the id of the cache mount, or the tags of the cache.
     pub name: Option<String>,
     /// The repository's name; of the builder's cache there is none.
     pub repository: Option<String>,
@@ -247,11 +247,29 @@ mod tests {
                 ("tagged images", 1, 0, 0, 0),
                 ("index children", 2, 1030, 0, 1000),
                 // A configuration has 1 byte. Layer 31 is freed once.
-                ("build caches", 1, 1006, 6, 1005),
+                ("build cache buildcache", 1, 1006, 6, 1005),
                 ("untagged images", 1, 105, 100, 5),
                 ("total", 5, 1136, 106, 1005),
             ]
         );
+    }
+
+    #[test]
+    fn caches_are_told_apart_by_tag_the_newest_ones() {
+        let tag = |n| format!("buildcache-{n}");
+        let images = (1..=25).map(|n| image(n, &[&tag(n)])).chain([image(26, &[])]).collect();
+        let repository = repository(images, (1..=26).map(|n| (n, cache(100 + 2 * n))));
+        let rows = registry_rows(&repository, &InUse::default(), None);
+        assert_eq!(rows.len(), 20 + 1 + 1);
+        let of = |what: &str| rows.iter().find(|row| row.what == what).unwrap();
+        let newest = of("build cache buildcache-1");
+        assert_eq!(
+            (newest.name.as_deref(), newest.count, newest.bytes),
+            (Some("buildcache-1"), 1, 11)
+        );
+        assert_eq!((of("other build caches").count, of("other build caches").bytes), (6, 66));
+        assert!(rows.iter().all(|row| row.what != "build cache buildcache-21"));
+        assert_eq!(rows.iter().filter(|row| row.kind == "cache").count(), 21);
     }
 
     #[test]

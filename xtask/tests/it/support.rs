@@ -60,6 +60,13 @@ impl Project {
         self.dir.path().join(relative)
     }
 
+    /// Adds to its `xtask.toml`.
+    pub fn append(&self, text: &str) {
+        let path = self.path("xtask.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, config + text).unwrap();
+    }
+
     /// Sets an environment variable.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.env.insert(name.into(), value.into());

@@ -33,6 +33,8 @@ pub struct Planned<'a> {
     registry: Vec<&'a PrunePlan>,
     /// Which task definitions go and which stay, if they are pruned.
     task_definitions: Option<&'a RevisionPlan>,
+    /// What is not known and makes something stay.
+    warnings: Vec<String>,
 }
 
 /// What a prune reports, also one that failed.
@@ -46,12 +48,14 @@ pub struct Report {
     pub(super) registry: Vec<RegistryReport>,
     /// What became of the task definitions, if they were pruned.
     pub(super) task_definitions: Option<TaskDefinitionsReport>,
+    /// What is not known and made something stay.
+    pub(super) warnings: Vec<String>,
     /// The exit code.
-    exit_code: u8,
+    pub(super) exit_code: u8,
     /// What went wrong. What was pruned all the same, and what was not and why, is above.
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// What to do about it.
-    hint: Option<String>,
+    pub(super) hint: Option<String>,
 }
 
 /// What became of the builder's cache.
@@ -103,7 +107,7 @@ pub(super) struct TaskDefinitionsReport {
 ///
 /// # Errors
 /// Standard output can not be written.
-pub(super) fn dry_run(ui: &Ui, steps: &[Step]) -> Result<Exit> {
+pub(super) fn dry_run(ui: &Ui, steps: &[Step], warnings: Vec<String>) -> Result<Exit> {
     let planned = Planned {
         dry_run: true,
         steps: steps.iter().filter(|s| !s.is_empty()).map(ToString::to_string).collect(),
@@ -122,6 +126,7 @@ pub(super) fn dry_run(ui: &Ui, steps: &[Step]) -> Result<Exit> {
             Step::TaskDefinitions(plan) => Some(plan),
             _ => None,
         }),
+        warnings,
     };
     ui.result(&planned, || match lines(steps) {
         lines if lines.is_empty() => "nothing to prune".to_owned(),

@@ -18,6 +18,7 @@ use crate::plan::prune::{PruneBuilder, Step};
 use crate::registry::builder_cache::BuilderCache;
 use crate::registry::in_use::{InUse, Use};
 use crate::registry::plan::PrunePlan;
+use crate::registry::policy::Caches;
 use crate::registry::recheck::recheck;
 use crate::registry::repository::Repository;
 use crate::registry::revisions::{self, RevisionPlan};
@@ -35,7 +36,7 @@ pub(super) struct Run<'a> {
 enum Again {
     NotYet(Vec<Repository>),
     Unread,
-    Read(Vec<Repository>, Vec<Use>),
+    Read(Vec<Repository>, Vec<Use>, Caches),
 }
 
 impl Run<'_> {
@@ -136,15 +137,15 @@ impl Run<'_> {
         if let Again::NotYet(known) = again {
             let known = std::mem::take(known);
             *again = Again::Unread;
-            let (repositories, uses) = self.look_again(known).await?;
-            *again = Again::Read(repositories, uses);
+            *again = self.look_again(known).await?;
         }
-        let Again::Read(repositories, uses) = again else { return Ok(None) };
+        let Again::Read(repositories, uses, caches) = again else { return Ok(None) };
         let Connected { aws, environment } = self.aws.context("no registry was read")?;
         let found = repositories.iter().find(|found| found.uri() == plan.repository);
         let repository = found.with_context(|| format!("{} is gone", plan.repository))?;
         let in_use = InUse::resolve(repository, uses).map_err(|e| nothing_deleted(e.into()))?;
-        let checked = recheck(plan, repository, &in_use).map_err(|e| nothing_deleted(e.into()))?;
+        let checked =
+            recheck(plan, repository, &in_use, caches).map_err(|e| nothing_deleted(e.into()))?;
         for (digest, change) in &checked.changes {
             self.ui.emit(&Event::Note { text: format!("{} stays: it {change}", digest.short()) });
         }
@@ -159,11 +160,12 @@ impl Run<'_> {
     }
 
     /// What is in the repositories and in use now.
-    async fn look_again(&self, known: Vec<Repository>) -> Result<(Vec<Repository>, Vec<Use>)> {
+    async fn look_again(&self, known: Vec<Repository>) -> Result<Again> {
         let Connected { aws, environment } = self.aws.context("no registry was read")?;
         let found = look_at_registry(self.ui, self.config, environment, aws, known).await;
         let found = found.map_err(nothing_deleted)?;
-        Ok((found.repositories, found.uses.map_err(nothing_deleted)?))
+        let uses = found.uses.map_err(nothing_deleted)?;
+        Ok(Again::Read(found.repositories, uses, found.caches))
     }
 
     /// Deregisters what of a plan may still go.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{Place, file, is_http};
 use crate::config::cache::{self, Backend, Bucket, Cache};
 use crate::config::file::BackendKind;
+use crate::plan::cache::split;
 
 /// The longest tag that a registry takes (OCI distribution specification, "Pulling manifests"),
 /// less what the names of branches add.
@@ -35,6 +36,7 @@ pub(super) fn cache(raw: file::Cache, root: &Path, place: &Place<'_>) -> Result<
         mode,
         compression: raw.compression,
         main_branch: raw.branches.then_some(raw.main_branch),
+        tags: Vec::new(),
         backends: raw
             .backends
             .into_iter()
@@ -48,6 +50,19 @@ pub(super) fn cache(raw: file::Cache, root: &Path, place: &Place<'_>) -> Result<
             })
             .collect::<Result<_>>()?,
     })
+}
+
+/// The tags of these caches, and of further places in registries: what begins with one of them
+/// and is not that tag belongs to a branch.
+pub(super) fn tags<'a>(caches: impl Iterator<Item = &'a file::Cache>) -> Vec<String> {
+    let of = |cache: &'a file::Cache| {
+        let references = cache.backends.iter().filter_map(|backend| backend.reference.as_deref());
+        let further = references.map(|reference| split(reference).1);
+        std::iter::once(cache.tag.as_str()).chain(further)
+    };
+    let tags: std::collections::BTreeSet<&str> =
+        caches.flat_map(of).filter(|tag| !tag.is_empty()).collect();
+    tags.into_iter().map(str::to_owned).collect()
 }
 
 fn place(raw: file::Backend, root: &Path, place: &Place<'_>) -> Result<cache::Place> {

@@ -1,6 +1,7 @@
 //! What is refused, what is meant, and what every error names.
 
 use super::*;
+use crate::config::KeepTagged;
 use crate::config::builder::Space;
 
 const BASE: &str = r#"
@@ -164,6 +165,28 @@ fn keys_of_a_builder_that_its_driver_would_not_heed_are_refused() {
     assert!(container(both).contains("exclude each other"));
     let missing = "registries = { \"r\" = { ca = [\"none.pem\"] } }";
     assert!(container(missing).contains("no file /p/none.pem"));
+}
+
+#[test]
+fn which_caches_go_hangs_on_whether_each_branch_has_its_own() {
+    use crate::config::file::Caches;
+    let caches = |text: &str| with(text).unwrap().prune.caches;
+    assert_eq!(caches(""), Caches::Delete);
+    assert_eq!(caches("[cache]\nbranches = true"), Caches::GoneBranches);
+    assert_eq!(caches("[cache]\nbranches = true\n[prune]\ncaches = \"keep\""), Caches::Keep);
+    let error = refused("[prune]\ncaches = \"gone-branches\"");
+    assert!(error.contains("prune.caches"), "{error}");
+}
+
+#[test]
+fn every_tag_of_a_cache_in_the_file_is_known() {
+    let text = "[env.test.cache]\ntag = \"ours\"\n[[env.test.cache.backends]]\n\
+        type = \"registry\"\nref = \"r:1/x/base:third\"\n[cache]\ntag = \"other\"";
+    let cache = with(text).unwrap().cache;
+    assert_eq!(
+        (cache.tag.as_str(), cache.tags),
+        ("ours", vec!["other".into(), "ours".into(), "third".into()])
+    );
 }
 
 #[test]

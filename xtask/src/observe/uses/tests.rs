@@ -15,6 +15,7 @@ fn keep(revisions: usize) -> Prune {
         tagged: None,
         keep_untagged: Duration::ZERO,
         keep_task_definitions: None,
+        caches: crate::config::file::Caches::Delete,
     }
 }
 

@@ -7,7 +7,7 @@ use super::Reason;
 use crate::registry::glob::Glob;
 use crate::registry::graph::{Class, Graph};
 use crate::registry::in_use::InUse;
-use crate::registry::policy::{Caches, Images, Policy, younger};
+use crate::registry::policy::{Images, Policy, younger};
 use crate::registry::repository::{Image, Repository};
 
 /// The reasons that each image has by itself to stay.
@@ -28,7 +28,7 @@ pub(super) fn own_reasons(
         }
         let cache = graph.class(at) == Class::Cache;
         if cache && image.is_tagged() {
-            reasons.extend(keeps_cache(&policy.caches, image).then_some(Reason::Cache));
+            reasons.extend(policy.caches.keeps(&image.tags).then_some(Reason::Cache));
         } else if graph.has_own_tag(at) {
             reasons.extend(keeps_tagged(&policy.images, image, newest.get(&at), now));
         } else if !image.is_tagged() {
@@ -62,15 +62,6 @@ fn newest(repository: &Repository, graph: &Graph<'_>, policy: &Policy) -> BTreeM
 
 fn matching<'p>(patterns: &'p [Glob], image: &Image) -> Option<&'p Glob> {
     patterns.iter().find(|pattern| image.tags.iter().any(|tag| pattern.matches(tag)))
-}
-
-fn keeps_cache(caches: &Caches, image: &Image) -> bool {
-    match caches {
-        Caches::Keep => true,
-        Caches::DeleteTags(patterns) => {
-            !image.tags.iter().all(|tag| patterns.iter().any(|pattern| pattern.matches(tag)))
-        }
-    }
 }
 
 fn keeps_tagged(images: &Images, image: &Image, place: Option<&usize>, now: i64) -> Vec<Reason> {

@@ -9,7 +9,7 @@ use super::super::fixture::{
 use super::super::glob::Glob;
 use super::super::in_use::{Use, UserKind};
 use super::*;
-use crate::registry::policy::{Caches, Images};
+use crate::registry::policy::{BranchTags, Images};
 use std::collections::BTreeMap;
 
 fn prune(repository: &Repository, uses: &[&str], policy: &Policy) -> PrunePlan {
@@ -139,6 +139,33 @@ fn caches_go_by_tag_and_never_what_is_in_use() {
     assert_eq!(deleted(&prune(&repository, &[], &with(old))), [4, 2]);
     assert_eq!(deleted(&prune(&repository, &[], &at_once())), [4, 3, 2, 1]);
     assert_eq!(deleted(&prune(&repository, &[":buildcache"], &at_once())), [4, 3, 2]);
+}
+
+#[test]
+fn caches_of_branches_go_when_the_branch_is_gone() {
+    let images = vec![
+        image(1, &["buildcache"]),
+        image(2, &["buildcache-here"]),
+        image(3, &["buildcache-gone"]),
+        image(4, &["buildcache-gone2", "buildcache-here2"]),
+        image(5, &["buildcache-pr-gone"]),
+        image(6, &["buildcache-gone3", "other"]),
+        // An image, not a cache; and a cache that has only the tag in common.
+        image(7, &["buildcache-gone4"]),
+        image(8, &["buildcachex"]),
+    ];
+    let caches = [1, 2, 3, 4, 5, 6, 8].map(|n| (n, cache(20 + 2 * n)));
+    let repository = repository(images, caches);
+    let branches = BranchTags {
+        prefix: "buildcache-".into(),
+        stay: ["buildcache", "buildcache-here", "buildcache-here2"].map(str::to_owned).into(),
+        unknown: vec!["buildcache-pr-".into()],
+    };
+    let policy = Policy { caches: Caches::GoneBranches(branches), ..at_once() };
+    let plan = prune(&repository, &[], &policy);
+    assert_eq!(deleted(&plan), [3]);
+    assert_eq!(plan.delete[0].why, Why::BranchGone);
+    assert_eq!(deleted(&prune(&repository, &[":buildcache-gone"], &policy)), Vec::<u64>::new());
 }
 
 #[test]
