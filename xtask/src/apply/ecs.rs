@@ -1,6 +1,9 @@
 //! Registers a revision and points a service at it.
 
+mod lost;
+
 use anyhow::{Context as _, Result};
+use aws_sdk_ecs::types::Deployment;
 use serde_json::{Value, json};
 
 use super::concrete;
@@ -226,9 +229,18 @@ pub async fn update(
         subject.as_str(),
         format!("asked ECS to move {service} to {to}: `cargo xtask status` shows whether it did"),
     );
-    let target =
-        update_service(aws, update, &task_definition, (!first).then_some(&previous), desired)
-            .await?;
+    let ours = match update_service(aws, update, &task_definition).await {
+        Ok(ours) => ours,
+        Err(error) => lost::look_again(ui, aws, update, &task_definition, &facts, error).await?,
+    };
+    let target = Target {
+        service: update.service.clone(),
+        deployment_id: ours.id().unwrap_or_default().to_owned(),
+        task_definition: task_definition.clone(),
+        previous_task_definition: (!first).then(|| previous.clone()),
+        desired,
+        started_at: ours.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+    };
     let updated = Updated {
         service: update.service.clone(),
         image,
@@ -275,13 +287,8 @@ async fn register(aws: &Aws, input: &Value) -> Result<String> {
     arn.map(str::to_owned).context("ecs:RegisterTaskDefinition answered without an ARN")
 }
 
-async fn update_service(
-    aws: &Aws,
-    update: &Update,
-    task_definition: &str,
-    previous: Option<&String>,
-    desired: u32,
-) -> Result<Target> {
+/// Moves the service, and returns the deployment that does.
+async fn update_service(aws: &Aws, update: &Update, task_definition: &str) -> Result<Deployment> {
     let answer = aws
         .ecs
         .update_service()
@@ -293,20 +300,10 @@ async fn update_service(
         .send()
         .await
         .map_err(|error| explain("ecs:UpdateService", &error))?;
-    let service = answer.service().context("ecs:UpdateService answered without a service")?;
-    let primary = service
-        .deployments()
-        .iter()
-        .find(|deployment| deployment.status() == Some("PRIMARY"))
-        .context("ecs:UpdateService answered without a primary deployment")?;
-    Ok(Target {
-        service: update.service.clone(),
-        deployment_id: primary.id().unwrap_or_default().to_owned(),
-        task_definition: task_definition.to_owned(),
-        previous_task_definition: previous.cloned(),
-        desired,
-        started_at: primary.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
-    })
+    let service = answer.service.context("ecs:UpdateService answered without a service")?;
+    let deployments = service.deployments.unwrap_or_default();
+    let primary = deployments.into_iter().find(|found| found.status() == Some("PRIMARY"));
+    primary.context("ecs:UpdateService answered without a primary deployment")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Whole deployments: what is changed, in which order, and what is put back.
 
 mod deploy;
+mod lost;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -48,6 +48,8 @@ struct Deployment {
     number: usize,
     status: &'static str,
     rollout: &'static str,
+    /// In seconds since 1970.
+    created: f64,
 }
 
 fn arn(number: usize) -> String {
@@ -112,7 +114,7 @@ impl State {
             () => ("PRIMARY", "COMPLETED"),
         };
         let id = format!("ecs-svc/{}", self.deployments);
-        let ours = Deployment { id, number, status, rollout };
+        let ours = Deployment { id, number, status, rollout, created: now() };
         let before = self.services.entry(service.to_owned()).or_default();
         let last = before.iter().rfind(|deployment| deployment.rollout == "COMPLETED").cloned();
         let last = last.map(|last| Deployment {
@@ -129,7 +131,7 @@ impl State {
             .map(|of| {
                 let runs = u32::from(of.rollout == "COMPLETED");
                 json!({ "id": of.id, "status": of.status, "rolloutState": of.rollout,
-                    "rolloutStateReason": "said so", "createdAt": now(), "desiredCount": runs,
+                    "rolloutStateReason": "said so", "createdAt": of.created, "desiredCount": runs,
                     "runningCount": runs, "taskDefinition": arn(of.number) })
             })
             .collect();
@@ -170,7 +172,7 @@ impl State {
                 let mut answer = self.service(service);
                 let ours = self.services[service][0].clone();
                 answer["deployments"] = json!([{ "id": ours.id, "status": "PRIMARY",
-                    "rolloutState": "IN_PROGRESS", "createdAt": now(),
+                    "rolloutState": "IN_PROGRESS", "createdAt": ours.created,
                     "taskDefinition": arn(ours.number) }]);
                 json!({ "service": answer })
             }
