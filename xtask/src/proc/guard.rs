@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+use super::room::no_room;
+
 /// Does something when this process is gone, however it ends: a shell that waits for the end
 /// of a pipe which only this process holds open.
 pub struct Guard {
@@ -69,10 +71,8 @@ impl Scratch {
     /// # Errors
     /// There is no place for temporary files, or `sh` can not be started.
     pub fn new() -> Result<Self> {
-        let dir = tempfile::Builder::new()
-            .prefix("xtask-")
-            .tempdir()
-            .context("no temporary directory can be made")?;
+        let dir =
+            tempfile::Builder::new().prefix("xtask-").tempdir().map_err(|error| no_room(&error))?;
         let guard = Guard::removes(dir.path())?;
         Ok(Self { dir, _guard: guard })
     }

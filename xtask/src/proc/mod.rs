@@ -9,10 +9,11 @@ mod detach;
 mod group;
 mod guard;
 mod pipe;
+mod room;
 mod tail;
 
 use std::ffi::OsStr;
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use group::Group;
 pub use group::end_all;
 pub use guard::{Guard, Scratch};
 pub use pipe::piped;
+use room::read_back;
 use tail::Tail;
 
 /// How long the answer to a question may take. The slowest are the removal of many containers,
@@ -116,7 +118,7 @@ pub fn stream(
     // Standard output goes to a file, so that neither stream can fill up while the other is
     // read. To duct the outermost redirection comes first: standard error takes the reader's
     // pipe before standard output leaves it.
-    let stdout = tempfile::tempfile().context("no temporary file for a command's output")?;
+    let stdout = room::file()?;
     let mut expression = in_group(argv, env).stdout_file(stdout.try_clone()?).stderr_to_stdout();
     let mut held_open = None;
     expression = match input {
@@ -194,7 +196,7 @@ pub async fn captured_within(argv: Argv, env: Env, limit: Duration) -> Result<Op
 }
 
 fn within(argv: &Argv, env: &Env, limit: Duration) -> Result<Option<Output>> {
-    let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let (stdout, stderr) = (room::file()?, room::file()?);
     let handle = in_group(argv, env)
         .stdin_null()
         .stdout_file(stdout.try_clone()?)
@@ -222,13 +224,6 @@ fn in_group(argv: &Argv, env: &Env) -> duct::Expression {
         });
     let env = argv.env.iter().chain(&env.0);
     env.fold(expression, |expression, (name, value)| expression.env(name, value))
-}
-
-fn read_back(mut file: std::fs::File) -> Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn cannot_start(argv: &Argv, why: &str) -> Failure {

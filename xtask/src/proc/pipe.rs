@@ -5,7 +5,8 @@ use std::io::Read;
 use anyhow::Result;
 
 use super::group::Group;
-use super::{Env, Output, cannot_start, in_group, read_back};
+use super::room::{self, read_back};
+use super::{Env, Output, cannot_start, in_group};
 use crate::plan::argv::Argv;
 
 /// Runs a long command in its own process group, and lets `read` have its standard output as it
@@ -28,7 +29,7 @@ fn pipe<T>(
     env: &Env,
     read: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<(Output, Result<T>)> {
-    let stderr = tempfile::tempfile()?;
+    let stderr = room::file()?;
     let reader = in_group(argv, env)
         .stdin_null()
         .stderr_file(stderr.try_clone()?)

@@ -14,7 +14,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Color, Format, Global, Progress};
@@ -340,6 +340,11 @@ fn written(result: std::io::Result<()>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("standard output can not be written"),
+        Err(error) => {
+            let text = format!("standard output can not be written: {error}");
+            Err(Failure::new(Exit::Unexpected, text)
+                .hint("what was done is done: only what there is to say of it is lost")
+                .into())
+        }
     }
 }
