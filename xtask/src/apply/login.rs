@@ -7,6 +7,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
@@ -16,14 +17,20 @@ use crate::exit::{Exit, Failure};
 use crate::plan::argv::Argv;
 use crate::proc::{Env, Guard, Input, stream};
 
+/// How often a login is tried.
+const TRIES: u32 = 3;
+
+/// After the first try; longer after each further one.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// What a user has who never logged in anywhere.
 const NO_CONFIG: &str = "{}";
 
 /// The private configuration. Dropping it removes it.
 pub struct DockerConfig {
     env: Env,
+    dir: TempDir,
     // Only there to be dropped with it.
-    _dir: TempDir,
     _guard: Guard,
 }
 
@@ -56,7 +63,7 @@ impl DockerConfig {
                 env = env.with("BUILDX_CONFIG", user.join("buildx").display().to_string());
             }
         }
-        Ok(Self { env, _dir: dir, _guard: guard })
+        Ok(Self { env, dir, _guard: guard })
     }
 
     /// What makes `docker` use it.
@@ -64,23 +71,48 @@ impl DockerConfig {
         self.env.clone()
     }
 
-    /// Logs in; the password goes through standard input.
+    /// Logs in; the password goes through standard input. What may pass is tried again.
     ///
     /// # Errors
     /// [`Exit::PushFailed`]: the registry does not take it, or can not be reached.
-    pub fn login(&self, registry: &str, user: &str, password: String) -> Result<()> {
+    /// [`Exit::Prerequisite`]: there is no room for the token.
+    pub fn login(&self, registry: &str, user: &str, password: &str) -> Result<()> {
         let argv = login_argv(registry, user);
-        let output = stream(&argv, &self.env, None, Input::Bytes(password.into_bytes()), |_| {})?;
-        if output.ok() {
-            return Ok(());
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let password = Input::Bytes(password.as_bytes().to_vec());
+            let output = stream(&argv, &self.env, None, password, |_| {})?;
+            if output.ok() {
+                return Ok(());
+            }
+            if tries == TRIES || !may_pass(output.reason()) {
+                return Err(refused(registry, output.reason(), self.dir.path()).into());
+            }
+            std::thread::sleep(PAUSE * tries);
         }
-        Err(Failure::new(
-            Exit::PushFailed,
-            format!("login to {registry} failed: {}", output.reason()),
-        )
-        .hint("check that the registry can be reached and that the role may use ecr:GetAuthorizationToken")
-        .into())
     }
+}
+
+/// Whether a login that failed for this reason may go well a moment later. The words are those
+/// of Go's network library and of the Docker Engine.
+fn may_pass(reason: &str) -> bool {
+    let ends = ["EOF", "connection reset by peer", "connection refused", "broken pipe"];
+    let busy = ["failed with status: 5", "failed with status: 429"];
+    ends.iter().any(|end| reason.ends_with(end)) || busy.iter().any(|busy| reason.contains(busy))
+}
+
+fn refused(registry: &str, reason: &str, dir: &Path) -> Failure {
+    let text = format!("login to {registry} failed: {reason}");
+    if reason.contains("Error saving credentials") {
+        let place = dir.parent().unwrap_or(dir).display();
+        return Failure::new(Exit::Prerequisite, text)
+            .hint(format!("make room in {place}, or name another folder with XDG_RUNTIME_DIR"));
+    }
+    Failure::new(Exit::PushFailed, text).hint(
+        "check that the registry can be reached and that the role may use \
+         ecr:GetAuthorizationToken",
+    )
 }
 
 /// The command that logs in.
@@ -202,6 +234,28 @@ mod tests {
         assert!(path.join("config.json").is_file());
         drop(config);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_what_may_pass() {
+        for reason in [
+            "Error response from daemon: Get \"http://r.example/v2/\": EOF",
+            "Error response from daemon: login attempt to http://r.example/v2/ failed with \
+             status: 500 Internal Server Error",
+        ] {
+            assert!(may_pass(reason), "{reason}");
+        }
+        let denied = "Error response from daemon: login attempt to http://r.example/v2/ failed \
+                      with status: 401 Unauthorized";
+        assert!(!may_pass(denied));
+        assert_eq!(refused("r.example", denied, Path::new("/run/x")).exit, Exit::PushFailed);
+        let full = refused(
+            "r.example",
+            "Error saving credentials: write /run/x/config.json1: no space left on device",
+            Path::new("/run/x"),
+        );
+        assert_eq!(full.exit, Exit::Prerequisite);
+        assert!(full.hint.unwrap().starts_with("make room in /run, "));
     }
 
     #[test]

@@ -305,7 +305,7 @@ async fn log_in(context: &Context<'_>, registry: &str) -> Result<login::DockerCo
     let registry = registry.to_owned();
     tokio::task::spawn_blocking(move || {
         let docker = login::DockerConfig::create(&registry)?;
-        docker.login(&registry, &user, password)?;
+        docker.login(&registry, &user, &password)?;
         Ok(docker)
     })
     .await?
