@@ -89,7 +89,8 @@ impl Built {
 /// Runs the build, and records how it went.
 ///
 /// # Errors
-/// [`Exit::BuildFailed`] or [`Exit::PushFailed`], with the end of the failing step's log.
+/// [`Exit::BuildFailed`] or [`Exit::PushFailed`], with the end of the failing step's log; or
+/// [`Exit::Prerequisite`] when the engine or the builder goes away in the middle.
 pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built> {
     let start = Instant::now();
     let at = now();
@@ -290,6 +291,7 @@ fn failure(report: &BuildReport, output: &proc::Output, log: Option<&Path>) -> F
     let phase = report.failure.as_ref().map(|failure| failure.phase);
     let exit = match phase {
         Some(phase) if phase.is_push() => Exit::PushFailed,
+        Some(FailedPhase::Connection) => Exit::Prerequisite,
         _ => Exit::BuildFailed,
     };
     let lines = render::failure(report);
@@ -303,6 +305,10 @@ fn failure(report: &BuildReport, output: &proc::Output, log: Option<&Path>) -> F
             "check BASE_IMAGE in xtask.toml and that its registry can be reached"
         }
         Some(FailedPhase::Export) => "is the disk full? `cargo xtask du`, `cargo xtask prune`",
+        Some(FailedPhase::Connection) => {
+            "the Docker Engine or the builder went away in the middle: see whether it runs (`docker \
+             info`), and run it again; what was built is in its cache"
+        }
         _ => "mend the step above",
     };
     let log = log.map_or(String::new(), |log| format!("; the whole log is in {}", log.display()));

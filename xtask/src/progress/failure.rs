@@ -46,6 +46,8 @@ pub enum FailedPhase {
     Push,
     /// The cache could not be exported; the image was built, and pushed if that was asked for.
     CacheExport,
+    /// The connection to the Docker Engine or to the builder ended, or there was none.
+    Connection,
 }
 
 impl FailedPhase {
@@ -68,7 +70,8 @@ impl Failure {
     pub fn of(state: &BuildState) -> Option<Self> {
         let Some(Ended::Failed(code)) = state.ended() else { return None };
         let said = final_error(state.text());
-        let vertex = culprit(state, said.as_deref());
+        let cut = said.as_deref().is_some_and(is_cut);
+        let vertex = if cut { None } else { culprit(state, said.as_deref()) };
         let vertex_error = vertex.and_then(Vertex::failure);
         let error = said
             .as_deref()
@@ -133,7 +136,9 @@ fn phase_of_vertex(vertex: &Vertex) -> FailedPhase {
 /// For errors that no vertex has: the wording is BuildKit's.
 fn phase_of_text(error: &str) -> FailedPhase {
     let says = |needles: &[&str]| needles.iter().any(|needle| error.contains(needle));
-    if says(&["failed to push"]) {
+    if is_cut(error) {
+        FailedPhase::Connection
+    } else if says(&["failed to push"]) {
         FailedPhase::Push
     } else if says(&["failed to resolve source metadata", "pull access denied"]) {
         FailedPhase::Resolve
@@ -142,6 +147,19 @@ fn phase_of_text(error: &str) -> FailedPhase {
     } else {
         FailedPhase::Build
     }
+}
+
+/// Whether buildx lost the engine or the builder, in its own words: what it says of a step that
+/// could not reach something begins otherwise.
+fn is_cut(error: &str) -> bool {
+    const BEGINNINGS: [&str; 5] = [
+        "Unavailable: error reading from server",
+        "failed to receive status: rpc error: code = Unavailable",
+        "listing workers for Build: failed to list workers: Unavailable",
+        "Cannot connect to the Docker daemon",
+        "failed to connect to the docker API",
+    ];
+    BEGINNINGS.iter().any(|beginning| error.starts_with(beginning))
 }
 
 /// No `ERROR:` line, no failed vertex: usage errors are plain text, a killed process says nothing.

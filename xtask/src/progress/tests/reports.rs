@@ -211,6 +211,26 @@ fn an_ignored_error_is_not_the_cause() {
 }
 
 #[test]
+fn an_engine_that_went_away_is_not_the_step_s_failure() {
+    for said in [
+        "failed to receive status: rpc error: code = Unavailable desc = error reading from \
+         server: EOF",
+        "Unavailable: error reading from server: EOF",
+        "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+    ] {
+        let step = r#"{"vertexes":[{"digest":"s","name":"[1/1] RUN x","started":"2026-01-01T00:00:06Z","completed":"2026-01-01T00:00:07Z","error":"EOF"}]}"#;
+        let failure =
+            played(&[GRAPH, step, &format!("ERROR: {said}")], FAILED).report().failure.unwrap();
+        assert_eq!((failure.phase, failure.error.as_str()), (FailedPhase::Connection, said));
+        assert_eq!(failure.step, None);
+    }
+    // A step may say the same of something else.
+    let said = r#"ERROR: failed to build: failed to solve: process "x" did not complete successfully: Cannot connect to the Docker daemon"#;
+    let failure = played(&[GRAPH, said], FAILED).report().failure.unwrap();
+    assert_eq!(failure.phase, FailedPhase::Build);
+}
+
+#[test]
 fn an_interrupted_build_has_not_failed() {
     let report = report("interrupted", Ended::Interrupted);
     assert_eq!((report.outcome, report.failure), (Outcome::Interrupted, None));
