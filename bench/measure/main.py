@@ -6,12 +6,11 @@ import argparse
 import contextlib
 import json
 import shlex
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import container, registry, report, scenarios
+from measure import container, registry, report, scenarios, tool
 from measure.changes import SCENARIOS
 from measure.command import Done, Failed, output, run
 from measure.machine import BUILDKIT, Machine, turn
@@ -110,6 +109,7 @@ def _measure(arguments: argparse.Namespace, names: list[str], driver: str) -> re
             base_layers=machine.base_layers(),
             clone=_clone_bytes(machine),
         )
+        results.tool = tool.measure(machine, ours, arguments.repeat, _say)
         for variant in (seed, ours):
             digest = list(getattr(results, variant.name).values())[-1].builds[-1].digest
             results.layers[variant.name] = registry.layers(
@@ -118,7 +118,6 @@ def _measure(arguments: argparse.Namespace, names: list[str], driver: str) -> re
             results.starts[variant.name] = container.start(
                 machine, variant, digest, arguments.repeat
             )
-        results.tool = _tool(machine)
         results.download, results.pip_keeps = _pip(seed)
         return results
     finally:
@@ -137,28 +136,19 @@ def _clone_bytes(machine: Machine) -> int:
     return sum(path.stat().st_size for path in clone.rglob("*") if path.is_file())
 
 
-def _tool(machine: Machine) -> list[tuple[str, float]]:
-    """The start of the tool, by hyperfine."""
-    if shutil.which("hyperfine") is None:
-        _say(
-            "hyperfine is not installed (Debian: apt-get install hyperfine): the tool's start is left out"
-        )
-        return []
-    export = machine.scratch / "hyperfine.json"
-    commands = ["cargo xtask --version", f"{machine.xtask} --version"]
-    argv = ["hyperfine", "--shell=none", "--warmup", "3", "--export-json", str(export), *commands]
-    run(argv, directory=ROOT)
-    found = json.loads(export.read_text())["results"]
-    names = ["cargo xtask --version", "target/debug/xtask --version"]
-    return [(name, result["mean"]) for name, result in zip(names, found, strict=True)]
-
-
 def _pip(seed: Seed) -> tuple[float, bool]:
     """How long the wheels' download takes, and whether pip would have kept them."""
     with tempfile.TemporaryDirectory() as directory:
 
         def download(number: int) -> Done:
-            argv = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+            argv = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--no-deps",
+                "--only-binary=:all:",
+            ]
             argv += ["--python-version", "3.13", "--cache-dir", f"{directory}/cache"]
             argv += [
                 "--dest",

@@ -11,6 +11,7 @@ from measure.command import Failed
 from measure.container import Start
 from measure.registry import Layer
 from measure.scenarios import Key, Measured
+from measure.tool import Times
 
 BEGIN = "<!-- scripts/bench writes from here -->"
 END = "<!-- to here -->"
@@ -35,8 +36,7 @@ class Results:
     layers: dict[str, list[Layer]] = field(default_factory=dict)
     base_layers: int = 0
     starts: dict[str, Start] = field(default_factory=dict)
-    #: Command and mean, in seconds.
-    tool: list[tuple[str, float]] = field(default_factory=list)
+    tool: list[Times] = field(default_factory=list)
     #: Bytes of a clone of this repository, with its history.
     clone: int = 0
     #: Seconds for downloading the seed's wheels, and whether pip keeps them.
@@ -46,7 +46,13 @@ class Results:
 
 def markdown(results: Results) -> str:
     """The section, without the markers."""
-    parts = [_how(results), _builds(results), _images(results), _notes(results)]
+    parts = [
+        _how(results),
+        _builds(results),
+        _images(results),
+        _tool(results),
+        _notes(results),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -184,11 +190,25 @@ def _images(results: Results) -> str:
              size(results.seed[COLD.name, False].context_bytes), size(context.context_bytes),
              f"{1 - context.context_bytes / results.clone:.1%} smaller than the clone"]
         )  # fmt: skip
-    text = f"### The image\n\nCompressed, from the manifests.\n\n{table(('', 'seed', 'ours', 'ours of seed'), rows)}"
-    if results.tool:
-        rows = [[f"`{command}`", f"{seconds * 1000:.0f} ms"] for command, seconds in results.tool]
-        text += f"\n\n### The tool's own start\n\n{table(('', 'mean'), rows)}"
-    return text
+    return f"### The image\n\nCompressed, from the manifests.\n\n{table(('', 'seed', 'ours', 'ours of seed'), rows)}"
+
+
+def _tool(results: Results) -> str:
+    if not results.tool:
+        return ""
+    rows = [
+        [
+            times.title,
+            f"{times.median:.3f} s",
+            f"{min(times.seconds):.3f} s",
+            f"{len(times.seconds)}",
+        ]
+        for times in results.tool
+    ]
+    return (
+        "### The tool and its deploys\n\nDeploys are to the local stand-in for AWS, which starts the real container.\n\n"
+        f"{table(('', 'median', 'minimum', 'runs'), rows)}"
+    )
 
 
 def _notes(results: Results) -> str:
