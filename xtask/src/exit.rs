@@ -4,6 +4,7 @@
 //! meaning. The same table is in `docs/guide.md`, and a test compares the two.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// What the process's exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +105,17 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Whether it may go away by itself.
     pub again: Again,
+    /// Where in a file of the project, where that is known.
+    pub place: Option<Place>,
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
 }
 
 /// Whether the same thing may go well when it is tried again.
@@ -123,13 +135,20 @@ pub enum Again {
 impl Failure {
     /// A failure that says what is wrong.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None, again: Again::Useless }
+        Self { exit, message: message.into(), hint: None, again: Again::Useless, place: None }
     }
 
     /// Adds whether it may go away by itself.
     #[must_use]
     pub fn again(mut self, again: Again) -> Self {
         self.again = again;
+        self
+    }
+
+    /// Adds where in a file it is wrong.
+    #[must_use]
+    pub fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
         self
     }
 
@@ -170,6 +189,11 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// Whether it is worth trying again after an error.
 pub fn again(error: &anyhow::Error) -> Again {
     error.downcast_ref::<Failure>().map_or(Again::Useless, |failure| failure.again)
+}
+
+/// The line of a file that an error is about.
+pub fn place_of(error: &anyhow::Error) -> Option<&Place> {
+    error.downcast_ref::<Failure>().and_then(|failure| failure.place.as_ref())
 }
 
 /// The advice that an error carries.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::Context;
 use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of};
+use crate::exit::{Exit, Failure, Place, exit_of};
 use crate::fingerprint::{Bases, Inputs, provenance};
 use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
@@ -113,7 +113,10 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         }
         image(context, build, &report).await
     } else {
-        Err(failure(&report, &output, log.as_deref()).into())
+        let excerpt = report.failure.as_ref().and_then(|failure| failure.excerpt.as_ref());
+        let file = context.config.dockerfile();
+        let place = excerpt.map(|excerpt| Place { file, line: excerpt.line });
+        Err(failure(&report, &output, log.as_deref()).at(place).into())
     };
     let record = Record { at: Some(at), seconds, ..record(context, build, &report, &image) };
     let mut records = history(&context.config.root);
@@ -166,6 +169,7 @@ async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Re
     };
     if let Some(pushed) = &pushed {
         remember("image", format!("{pushed} was pushed"));
+        context.ui.known([("image", pushed.clone()), ("digest", digest.clone())]);
     }
     let in_ecr = match (build.output, context.aws) {
         (Output::Push, Some((session, environment))) => {

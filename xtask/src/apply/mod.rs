@@ -80,6 +80,23 @@ pub struct Done {
 }
 
 impl Done {
+    /// Nothing yet; `image` is what will be rolled out, where that is known already.
+    pub fn with(image: Option<String>) -> Self {
+        Self { image, ..Self::default() }
+    }
+
+    /// What a job's outputs say of it, by their names; what is not known is empty.
+    pub fn outputs(&self) -> [(&'static str, String); 3] {
+        let image = self.image.clone().unwrap_or_default();
+        let digest = image.split_once('@').map(|(_, digest)| digest.to_owned());
+        let moved = self.updated.values().map(|updated| updated.task_definition.as_str());
+        [
+            ("digest", digest.unwrap_or_default()),
+            ("image", image),
+            ("task-definition", moved.collect::<Vec<_>>().join(" ")),
+        ]
+    }
+
     /// Whether every service already ran what was asked for.
     pub fn unchanged(&self) -> bool {
         !self.updated.is_empty() && self.updated.values().all(|updated| updated.target.is_none())
@@ -124,6 +141,7 @@ pub async fn apply(context: &Context<'_>, plan: &Plan, done: &mut Done) -> Resul
             session.renew().await;
             taken = holding(context, step, done).await;
         }
+        context.ui.known(done.outputs());
         let detail = taken?;
         let seconds = start.elapsed().as_secs_f64();
         context.ui.emit(&Event::StepFinished { number, seconds, detail });

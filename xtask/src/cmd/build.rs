@@ -176,7 +176,10 @@ async fn show_there(context: &Context<'_>, there: &There) -> Result<Exit> {
         format!("unchanged: nothing was built, the inputs are those of\nimage   {names}\ndigest  {digest}\nsize    {size}")
     })?;
     let name = names.first().map_or("", String::as_str);
-    ui.github(&[("image", name), ("digest", digest)], "")?;
+    ui.github(
+        &[("image", name), ("digest", digest), ("verdict", "unchanged")],
+        &format!("### build: unchanged\n\nImage `{name}`\n"),
+    )?;
     Ok(Exit::Success)
 }
 

@@ -64,6 +64,10 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
             }
         }
     };
+    let known = match &image {
+        ImageRef::Known(image) => Some(image.clone()),
+        ImageRef::Pushed(_) => None,
+    };
     let change = TaskChange::Next {
         image,
         environment: environment.environment.clone(),
@@ -106,7 +110,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
     if let ImageSource::Build(build) = &facts.image {
         prepare::keep(&context, build);
     }
-    let mut done = Done::default();
+    let mut done = Done::with(known);
     let result = apply::roll_out(&context, &plan, &mut done, args.puts_back()).await;
     // How it ended comes before whether that could be shown.
     let shown = DeployReport::new(environment, &done, result.as_ref().err()).show(ui);

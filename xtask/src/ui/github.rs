@@ -5,12 +5,14 @@
 //!
 //! Source: the GitHub documentation, "Workflow commands for GitHub Actions".
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
+use crate::exit::Place;
 use crate::progress::sanitise;
 
 /// The most lines of failed tasks that go into the summary, which may have 1 MiB.
@@ -20,6 +22,8 @@ const TROUBLE: usize = 200;
 pub struct Github {
     output: Option<PathBuf>,
     summary: Option<PathBuf>,
+    /// Where the repository was checked out.
+    workspace: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -31,18 +35,20 @@ struct State {
     published: bool,
     /// Why tasks failed, and what they logged.
     trouble: Vec<String>,
+    /// Outputs that are known already, however the command ends.
+    known: BTreeMap<&'static str, String>,
 }
 
 impl Github {
     /// The job that this runs in, if it does.
     pub fn detect() -> Option<Self> {
         let file = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        (std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true"))
-            .then(|| Self::new(file("GITHUB_OUTPUT"), file("GITHUB_STEP_SUMMARY")))
-    }
-
-    fn new(output: Option<PathBuf>, summary: Option<PathBuf>) -> Self {
-        Self { output, summary, state: Mutex::default() }
+        (std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true")).then(|| Self {
+            output: file("GITHUB_OUTPUT"),
+            summary: file("GITHUB_STEP_SUMMARY"),
+            workspace: file("GITHUB_WORKSPACE"),
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -61,10 +67,23 @@ impl Github {
         std::mem::take(&mut self.state().open).then(|| "::endgroup::".to_owned())
     }
 
-    /// An error annotation.
-    pub fn error(&self, title: &str, text: &str, hint: Option<&str>) -> String {
+    /// An error annotation, at a line of a file where that is known.
+    pub fn error(
+        &self,
+        title: &str,
+        text: &str,
+        hint: Option<&str>,
+        place: Option<&Place>,
+    ) -> String {
         let hint = hint.map_or(String::new(), |hint| format!("\n\nhint: {hint}"));
-        format!("::error title={}::{}", property(title), escape(&format!("{text}{hint}")))
+        let place = place.map_or(String::new(), |Place { file, line }| {
+            // Actions knows files by their path in the repository.
+            let inside = self.workspace.as_ref().and_then(|root| file.strip_prefix(root).ok());
+            let file = inside.unwrap_or(file).to_string_lossy();
+            format!(",file={},line={line}", property(&file))
+        });
+        let title = property(title);
+        format!("::error title={title}{place}::{}", escape(&format!("{text}{hint}")))
     }
 
     /// A warning annotation.
@@ -81,6 +100,17 @@ impl Github {
             TROUBLE => trouble.push("…".into()),
             _ => {}
         }
+    }
+
+    /// Notes outputs that hold from now on, however the command ends. Empty ones are not known.
+    pub fn know(&self, outputs: impl IntoIterator<Item = (&'static str, String)>) {
+        let known = outputs.into_iter().filter(|(_, value)| !value.is_empty());
+        self.state().known.extend(known);
+    }
+
+    /// The outputs that are known.
+    pub fn known(&self) -> BTreeMap<&'static str, String> {
+        self.state().known.clone()
     }
 
     /// Whether there were outputs and a summary already.
@@ -165,12 +195,16 @@ fn property(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn github(output: Option<PathBuf>, summary: Option<PathBuf>) -> Github {
+        Github { output, summary, workspace: Some("/work".into()), state: Mutex::default() }
+    }
+
     #[test]
     fn outputs_are_appended_and_can_not_be_forged() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("output");
         std::fs::write(&output, "before=1\n").unwrap();
-        let github = Github::new(Some(output.clone()), None);
+        let github = github(Some(output.clone()), None);
         github.publish(&[("digest", "sha256:1\nimage=evil")], "").unwrap();
         let text = std::fs::read_to_string(output).unwrap();
         assert_eq!(text, "before=1\ndigest=sha256:1 image=evil\n");
@@ -178,17 +212,25 @@ mod tests {
 
     #[test]
     fn annotations_stay_one_line() {
-        let github = Github::new(None, None);
+        let github = github(None, None);
         assert_eq!(
-            github.error("a: b, c", "a\n::set-output", Some("x")),
+            github.error("a: b, c", "a\n::set-output", Some("x"), None),
             "::error title=a%3A b%2C c::a%0A::set-output%0A%0Ahint: x"
         );
+        let at = |file: &str| {
+            github.error("t", "a%0A", None, Some(&Place { file: file.into(), line: 6 }))
+        };
+        assert_eq!(
+            at("/work/a,b/Dockerfile"),
+            "::error title=t,file=a%2Cb/Dockerfile,line=6::a%250A"
+        );
+        assert_eq!(at("/elsewhere/x"), "::error title=t,file=/elsewhere/x,line=6::a%250A");
         assert_eq!(github.warning("50%", None), "::warning::50%25");
     }
 
     #[test]
     fn groups_do_not_nest_and_are_closed_once() {
-        let github = Github::new(None, None);
+        let github = github(None, None);
         assert_eq!(github.end_group(), None);
         assert_eq!(github.group("a"), ["::group::a"]);
         assert_eq!(github.group("b"), ["::endgroup::", "::group::b"]);
@@ -200,7 +242,7 @@ mod tests {
     fn the_summary_ends_with_what_failed_tasks_said() {
         let dir = tempfile::tempdir().unwrap();
         let summary = dir.path().join("summary");
-        let github = Github::new(None, Some(summary.clone()));
+        let github = github(None, Some(summary.clone()));
         github.trouble("task 1 failed: exited with 1".into());
         github.trouble("| ``` ::error::".into());
         assert!(!github.published());

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::cli::{Color, Format, Global, Progress};
 use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of, hint_of};
+use crate::exit::{Exit, Failure, exit_of, hint_of, place_of};
 use crate::plan::changes::ServiceChanges;
 use crate::plan::deploy::{Plan, Step};
 use crate::progress::{BuildState, sanitise};
@@ -201,6 +201,14 @@ impl Ui {
         self.github.as_ref().map_or(Ok(()), |github| github.publish(outputs, summary))
     }
 
+    /// Notes what GitHub Actions is told at the end, however the command ends: also when it is
+    /// interrupted.
+    pub fn known(&self, outputs: impl IntoIterator<Item = (&'static str, String)>) {
+        if let Some(github) = &self.github {
+            github.know(outputs);
+        }
+    }
+
     /// Prints bytes as they are: a completion script.
     ///
     /// # Errors
@@ -280,7 +288,7 @@ impl Ui {
         let exit = exit_of(error);
         let (text, hint) = (format!("{error:#}"), hint_of(error));
         match &self.github {
-            Some(github) => self.failed_job(github, exit, &text, hint),
+            Some(github) => self.failed_job(github, error, &text, hint),
             None => {
                 let text: Vec<_> = text.lines().map(sanitise).collect();
                 self.line(&format!("{} {}", self.style.red("error:"), text.join("\n")));
@@ -299,17 +307,30 @@ impl Ui {
 
     /// An annotation in place of the error's lines, and outputs and a summary also where the
     /// command came to none.
-    fn failed_job(&self, github: &github::Github, exit: Exit, text: &str, hint: Option<&str>) {
+    fn failed_job(
+        &self,
+        github: &github::Github,
+        error: &anyhow::Error,
+        text: &str,
+        hint: Option<&str>,
+    ) {
+        let exit = exit_of(error);
         // Else the error would be folded away with the step that failed.
         self.end_group();
         let clean: Vec<_> = text.lines().map(sanitise).collect();
-        self.line(&github.error(exit.meaning(), &clean.join("\n"), hint));
+        self.line(&github.error(exit.meaning(), &clean.join("\n"), hint, place_of(error)));
         if github.published() {
             return;
         }
         let hint = hint.map_or(String::new(), |hint| format!("\n**Hint:** {}\n", sanitise(hint)));
-        let summary = format!("### {}\n\n{}\n{hint}", exit.word(), fenced("text", text));
-        if let Err(error) = github.publish(&[("verdict", exit.word())], &summary) {
+        let known = github.known();
+        let facts: String =
+            known.iter().map(|(name, value)| format!("\n{name} `{}`\n", sanitise(value))).collect();
+        let summary = format!("### {}\n\n{}\n{hint}{facts}", exit.word(), fenced("text", text));
+        let mut outputs: Vec<_> =
+            known.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        outputs.push(("verdict", exit.word()));
+        if let Err(error) = github.publish(&outputs, &summary) {
             self.line(&github.warning(&format!("Actions was not told: {error:#}"), None));
         }
     }

@@ -22,7 +22,7 @@ pub fn usage(error: &clap::Error) -> Exit {
         let _ = writeln!(
             std::io::stderr(),
             "{}",
-            github.error(Exit::Usage.meaning(), &report.error, report.hint.as_deref())
+            github.error(Exit::Usage.meaning(), &report.error, report.hint.as_deref(), None)
         );
     }
     if wants_json(std::env::args_os()) {

@@ -1,16 +1,25 @@
 //! What a job of GitHub Actions shows and is told.
 
+mod deploys;
+
 use crate::support::{MINIMAL, NOWHERE, Project, Run};
 
-/// A project whose runs believe that they are in a job, with an empty file for outputs and
-/// for the summary.
+/// A project whose runs believe that they are in a job.
 fn job(config: &str) -> Project {
     let mut project = Project::new(config);
+    join(&mut project);
+    project
+}
+
+/// Lets a project's runs believe that they are in a job, with an empty file for outputs and for
+/// the summary.
+fn join(project: &mut Project) {
     let (output, summary) = (project.path("output"), project.path("summary"));
     project.set("GITHUB_ACTIONS", "true");
     project.set("GITHUB_OUTPUT", output);
     project.set("GITHUB_STEP_SUMMARY", summary);
-    project
+    let workspace = project.path("");
+    project.set("GITHUB_WORKSPACE", workspace);
 }
 
 fn read(project: &Project, name: &str) -> String {
@@ -44,9 +53,14 @@ fn redacted(project: &Project, text: &str) -> String {
 /// command but what we mean as one.
 #[track_caller]
 pub fn assert_groups(run: &Run) {
+    // Actions reads both.
+    for line in run.stdout().lines() {
+        assert!(!line.trim_start().starts_with("::") && !line.contains("##["), "{line}\n{run}");
+    }
     let mut open = false;
     for line in run.stderr().lines() {
-        if line.starts_with("::group::") {
+        if let Some(title) = line.strip_prefix("::group::") {
+            assert!(title.starts_with('['), "which step it is: {line}\n{run}");
             assert!(!open, "a group in a group: {line}\n{run}");
             open = true;
         } else if line == "::endgroup::" {
@@ -102,7 +116,7 @@ last 50 lines of its output:
     let hint = "mend the step above; the whole log is in PROJECT/target/xtask/build.log";
     let shown = format!(
         "::group::[1/1] docker buildx build …\n::endgroup::\n\
-         ::error title=the build failed::{reason}\nhint: {hint}\n"
+         ::error title=the build failed,file=Dockerfile,line=6::{reason}\nhint: {hint}\n"
     );
     assert_eq!(redacted(&project, &run.stderr()), shown);
     assert_eq!(read(&project, "output"), "verdict=build-failed\n");

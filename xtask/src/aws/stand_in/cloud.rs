@@ -194,6 +194,8 @@ impl State {
                     let digest = self.image(of.number).split_once('@').map(|(_, d)| d);
                     json!({ "taskArn": wanted, "taskDefinitionArn": arn(of.number),
                         "startedBy": of.id, "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
+                        "createdAt": of.created, "pullStartedAt": of.created + 2.0,
+                        "pullStoppedAt": of.created + 5.0, "startedAt": of.created + 6.0,
                         "containers": [{ "name": CONTAINER, "imageDigest": digest }] })
                 };
                 let tasks: Vec<_> = request["tasks"].as_array().unwrap().iter().map(task).collect();
@@ -210,6 +212,12 @@ impl State {
                 let image = |id| json!({ "imageId": id, "imageManifest": "{}" });
                 json!({ "images": there.map(image).collect::<Vec<_>>(), "failures": [] })
             }
+            "DescribeImages" => return error("ImageNotFoundException", "no such image"),
+            // `AWS:token`.
+            "GetAuthorizationToken" => {
+                json!({ "authorizationData": [{ "authorizationToken": "QVdTOnRva2Vu" }] })
+            }
+            "PutImage" => json!({ "image": { "imageId": request["imageTag"] } }),
             other => return error("AccessDeniedException", other),
         };
         (200, answer)
