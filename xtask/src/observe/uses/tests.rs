@@ -55,6 +55,9 @@ fn ecs(operation: &str, request: &Value, _: usize) -> (u16, Value) {
             "taskArn": arn("task/app/t1"), "lastStatus": "STOPPED",
             "taskDefinitionArn": definition("job:1"),
             "containers": [{ "image": "r/app:moved", "imageDigest": "sha256:aa" }] }] }),
+        "ListTaskDefinitions" if request["status"] != "ACTIVE" => {
+            panic!("no service can be moved to what was deregistered")
+        }
         "ListTaskDefinitions" => match request["familyPrefix"].as_str().unwrap() {
             "app" => json!({ "taskDefinitionArns":
                 [definition("app-2:7"), definition("app:9"), definition("app:8"), definition("app:7")] }),

@@ -18,6 +18,8 @@ const STORAGE_PORT: &str = "5091";
 /// A copy of this repository. Dropping it takes its local environment down.
 pub struct Copy {
     dir: TempDir,
+    // Where private files go: others of this machine have theirs elsewhere.
+    runtime: TempDir,
     // Ports, and the builder's cache: one copy at a time on this machine.
     _turn: std::fs::File,
 }
@@ -43,7 +45,7 @@ impl Copy {
                 std::fs::copy(from, to).unwrap();
             }
         }
-        let copy = Self { dir, _turn: turn };
+        let copy = Self { dir, runtime: tempfile::tempdir().unwrap(), _turn: turn };
         let config = copy.read("xtask.toml");
         copy.write("xtask.toml", &config.replace("4566", PORT).replace("5080", STORAGE_PORT));
         copy.git(&["init", "--quiet"]);
@@ -65,7 +67,8 @@ impl Copy {
         ]);
     }
 
-    fn git(&self, args: &[&str]) {
+    /// Runs git in it.
+    pub fn git(&self, args: &[&str]) {
         let run = Command::new("git").args(args).current_dir(self.dir.path()).output().unwrap();
         assert!(run.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&run.stderr));
     }
@@ -107,6 +110,7 @@ impl Copy {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(args).current_dir(self.dir.path());
+        command.env("XDG_RUNTIME_DIR", self.runtime.path());
         for name in ["XTASK_ENV", "XTASK_CONFIG", "GITHUB_ACTIONS"] {
             command.env_remove(name);
         }
@@ -247,22 +251,11 @@ impl Copy {
     pub fn leftovers(&self) -> Vec<String> {
         // The guard may be a moment behind.
         std::thread::sleep(Duration::from_millis(300));
-        let places = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let mut found = Vec::new();
-        for place in places.into_iter().chain(runtime) {
-            let entries = std::fs::read_dir(place).into_iter().flatten();
-            for entry in entries.map(|entry| entry.unwrap().file_name()) {
-                let name = entry.to_string_lossy().into_owned();
-                if name.starts_with("xtask-docker-") {
-                    found.push(name);
-                }
-            }
-        }
-        found
+        let entries = std::fs::read_dir(self.runtime.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("xtask-docker-")).collect()
     }
 }
-
 impl Drop for Copy {
     fn drop(&mut self) {
         // After a failed test the emulator must not stay; what it says is of no interest then.
