@@ -43,29 +43,8 @@ pub async fn run(ui: &Ui, config: &Config, args: &PruneArgs) -> Result<Exit> {
             Some(Connected { aws, environment })
         }
     };
-    let builder = async {
-        match wanted.builder {
-            true => look_at_builder(config).await.map(Some),
-            false => Ok(None),
-        }
-    };
-    let registry = async {
-        match connected.as_ref().filter(|_| wanted.registry) {
-            Some(connected) => look(ui, config, connected).await,
-            None => Ok(Looked::default()),
-        }
-    };
-    let revisions = async {
-        match connected.as_ref().zip(wanted.revisions) {
-            Some((connected, newest)) => {
-                look_at_revisions(config, connected, newest).await.map(Some)
-            }
-            None => Ok(None),
-        }
-    };
-    let (builder, registry, revisions) = tokio::join!(builder, registry, revisions);
-    let (builder, registry, revisions) = together(ui, builder, registry, revisions)?;
-
+    let (builder, registry, revisions) =
+        look_at_all(ui, config, &wanted, connected.as_ref()).await?;
     let (before, mut steps) = (builder.as_ref().map(|(_, cache)| cache), Vec::new());
     steps.extend(builder.as_ref().map(|found| step_for(found, &options)));
     let Looked { repositories, warnings } = registry;
@@ -126,6 +105,40 @@ impl Wanted {
 struct Connected<'c> {
     aws: Aws,
     environment: &'c Environment,
+}
+
+/// The builder and its cache, the registry, and the task definitions.
+type Looks = (Option<(BuilderFacts, BuilderCache)>, Looked, Option<RevisionPlan>);
+
+/// Looks at everything that is wanted, side by side.
+async fn look_at_all(
+    ui: &Ui,
+    config: &Config,
+    wanted: &Wanted,
+    connected: Option<&Connected<'_>>,
+) -> Result<Looks> {
+    let builder = async {
+        match wanted.builder {
+            true => look_at_builder(config).await.map(Some),
+            false => Ok(None),
+        }
+    };
+    let registry = async {
+        match connected.filter(|_| wanted.registry) {
+            Some(connected) => look(ui, config, connected).await,
+            None => Ok(Looked::default()),
+        }
+    };
+    let revisions = async {
+        match connected.zip(wanted.revisions) {
+            Some((connected, newest)) => {
+                look_at_revisions(config, connected, newest).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    };
+    let (builder, registry, revisions) = tokio::join!(builder, registry, revisions);
+    together(ui, builder, registry, revisions)
 }
 
 fn options(args: &PruneArgs) -> Result<BuilderPrune> {

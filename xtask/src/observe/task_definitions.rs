@@ -87,12 +87,22 @@ async fn before(aws: Aws, arn: String) -> Result<(String, Vec<String>)> {
     Ok((revision(&arn).to_owned(), previous.into_iter().collect()))
 }
 
-/// The task definitions of the environment's stack, which its next update may go back to.
+/// The task definitions of the environment's stack, and of the stacks in it, which its next update
+/// may go back to.
 async fn of_stack(aws: &Aws, environment: &Environment) -> Result<BTreeSet<String>> {
-    let Some(stack) = &environment.infra else { return Ok(BTreeSet::new()) };
-    let resources = cfn::resources(aws, &stack.file.stack).await?;
-    let ours = resources.into_iter().filter(|of| of.kind == "AWS::ECS::TaskDefinition");
-    Ok(ours.map(|resource| resource.id).collect())
+    let mut stacks: Vec<String> =
+        environment.infra.iter().map(|stack| stack.file.stack.clone()).collect();
+    let mut found = BTreeSet::new();
+    while let Some(stack) = stacks.pop() {
+        for resource in cfn::resources(aws, &stack).await? {
+            match resource.kind.as_str() {
+                "AWS::ECS::TaskDefinition" => drop(found.insert(resource.id)),
+                "AWS::CloudFormation::Stack" => stacks.push(resource.id),
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

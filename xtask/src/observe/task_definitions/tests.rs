@@ -66,10 +66,15 @@ fn aws(operation: &str, request: &Value, _: usize) -> (u16, Value) {
             json!({ "serviceRevisions": [of(9), of(5)] })
         }
         "ListStackResources" => {
-            let second = request.as_str().unwrap().contains("NextToken=2");
-            let (kind, id, next) = match second {
-                false => ("AWS::ECS::Service", arn("service/app/app"), "<NextToken>2</NextToken>"),
-                true => ("AWS::ECS::TaskDefinition", definition("app:1"), ""),
+            let asked = request.as_str().unwrap();
+            let (kind, id, next) = match () {
+                () if asked.contains("StackName=nested") => {
+                    ("AWS::ECS::TaskDefinition", definition("app:1"), "")
+                }
+                () if asked.contains("NextToken=2") => {
+                    ("AWS::CloudFormation::Stack", "nested".to_owned(), "")
+                }
+                () => ("AWS::ECS::Service", arn("service/app/app"), "<NextToken>2</NextToken>"),
             };
             let member = format!(
                 "<member><ResourceType>{kind}</ResourceType><PhysicalResourceId>{id}</PhysicalResourceId></member>"

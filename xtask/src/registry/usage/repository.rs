@@ -85,17 +85,17 @@ pub fn registry_rows(
 /// The group of each image.
 fn groups(repository: &Repository) -> Vec<Group> {
     let (graph, images) = (Graph::new(repository), repository.images());
-    let mut tagged: Vec<usize> = (0..images.len())
-        .filter(|&at| graph.class(at) == Class::Cache && images[at].is_tagged())
-        .collect();
-    tagged.sort_by_key(|&at| Reverse(images[at].pushed_at));
-    let named: HashSet<usize> = tagged.into_iter().take(CACHES).collect();
-    let of = |at: usize| match graph.class(at) {
+    let classes: Vec<Class> = (0..images.len()).map(|at| graph.class(at)).collect();
+    let is_named = |at: &usize| classes[*at] == Class::Cache && images[*at].is_tagged();
+    let mut named: Vec<usize> = (0..images.len()).filter(is_named).collect();
+    named.sort_by_key(|&at| Reverse(images[at].pushed_at));
+    let named: HashSet<usize> = named.into_iter().take(CACHES).collect();
+    let of = |(at, class): (usize, &Class)| match class {
         Class::Cache if named.contains(&at) => Group::Cache(images[at].tags.join(", ")),
         Class::Cache => Group::Caches,
-        class => Group::Class(class),
+        class => Group::Class(*class),
     };
-    (0..images.len()).map(of).collect()
+    classes.iter().enumerate().map(of).collect()
 }
 
 impl Group {

@@ -256,6 +256,7 @@ impl Copy {
         names.filter(|name| name.starts_with("xtask-docker-")).collect()
     }
 }
+
 impl Drop for Copy {
     fn drop(&mut self) {
         // After a failed test the emulator must not stay; what it says is of no interest then.
