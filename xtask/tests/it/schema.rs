@@ -195,3 +195,46 @@ fn what_differs_from_a_schema_is_found() {
     }
     assert!(check("no-such-command", &Value::Null).is_err());
 }
+
+/// The JSON blocks of a page of the documentation, each with the command of the heading above it.
+fn examples(page: &str) -> Vec<(String, Value)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut command = String::new();
+    let mut found = Vec::new();
+    let mut parts = text.split("```");
+    while let Some(prose) = parts.next() {
+        let headings = prose.lines().filter_map(|line| line.strip_prefix("## `"));
+        if let Some(heading) = headings.last() {
+            command = heading.trim_end_matches('`').replace(' ', "-");
+        }
+        if let Some(block) = parts.next().and_then(|block| block.strip_prefix("json\n")) {
+            let json = serde_json::from_str(block).unwrap_or_else(|e| panic!("{command}: {e}"));
+            found.push((command.clone(), json));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_has_an_example_and_each_is_as_its_schema_says() {
+    let examples = examples("json-examples.md");
+    for (command, example) in &examples {
+        assert_eq!(check(command, example), Ok(()), "docs/json-examples.md, `{command}`");
+    }
+    let shown: BTreeSet<_> = examples.into_iter().map(|(command, _)| command).collect();
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned()
+    };
+    assert_eq!(shown, std::fs::read_dir(schemas).unwrap().map(name).collect());
+}
+
+#[test]
+fn the_object_of_a_command_that_ends_early_is_as_every_schema_says() {
+    let examples = examples("json.md");
+    assert_eq!(examples.len(), 1);
+    for command in ["deploy", "status", "local-up"] {
+        assert_eq!(check(command, &examples[0].1), Ok(()));
+    }
+}

@@ -111,11 +111,20 @@ fn change_of_code(copy: &Copy) {
     }
     assert!(!run_stages.is_empty(), "the change was built");
 
-    let report = copy.run(&["deploy", "--format", "json"]).code(0).json();
+    let (run, outputs, summary) = copy.run_as_job(&["deploy", "--format", "json"]);
+    let report = run.code(0).json();
     assert_eq!(report["verdict"], "succeeded");
     let now = report["digest"].as_str().unwrap();
     assert_ne!(now, before);
     assert_eq!(copy.digest(), now, "the new digest runs");
+    let (image, revision) = (report["image"].as_str().unwrap(), copy.task_definition());
+    assert_eq!(
+        outputs,
+        format!("image={image}\ndigest={now}\ntask-definition={revision}\nverdict=succeeded\n")
+    );
+    assert!(summary.starts_with("### local: succeeded\n\nImage `"), "{summary}");
+    assert!(summary.contains("| succeeded, 1 running |"), "{summary}");
+    assert!(summary.contains("\nbuild ") && summary.contains(" s, push "), "{summary}");
 }
 
 /// A change that no earlier run of this test left in the builder's cache.
@@ -166,8 +175,17 @@ fn failing_container(copy: &Copy) {
         "Dockerfile",
         "\nCMD [\"python3\", \"-c\", \"raise SystemExit('planted failure')\"]\n",
     );
-    let run = copy.run(&["deploy", "--format", "json"]).code(6).says("planted failure");
+    let (run, outputs, summary) = copy.run_as_job(&["deploy", "--format", "json"]);
+    let run = run.code(6).says("planted failure").says("::error title=the rollout failed");
     let report = run.json();
+    let digest = report["digest"].as_str().unwrap();
+    assert!(outputs.contains(&format!("\ndigest={digest}\n")), "{outputs}");
+    assert!(outputs.ends_with("\nverdict=rolled-back\n"), "{outputs}");
+    assert!(summary.starts_with("### local: rolled-back\n\n```text\n"), "{summary}");
+    assert!(
+        summary.contains("Tasks that failed:") && summary.contains("planted failure"),
+        "{summary}"
+    );
     assert_eq!(
         (report["verdict"].as_str(), report["exit-code"].as_u64()),
         (Some("rolled-back"), Some(6))

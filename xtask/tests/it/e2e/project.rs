@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::github::assert_groups;
 use crate::support::Run;
 
 /// The emulator's port.
@@ -130,6 +131,25 @@ impl Copy {
         let run = Run::new(args, output);
         tell(&format!("{:6.1} s  xtask {}", start.elapsed().as_secs_f64(), args.join(" ")));
         run
+    }
+
+    /// Runs `xtask` as a step of a job of GitHub Actions; with it, the step's outputs and summary.
+    pub fn run_as_job(&self, args: &[&str]) -> (Run, String, String) {
+        let files = ["target/job-output", "target/job-summary"].map(|name| self.path(name));
+        let [output, summary] = &files;
+        for file in &files {
+            std::fs::write(file, "").unwrap();
+        }
+        let env = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_OUTPUT", output.to_str().unwrap()),
+            ("GITHUB_STEP_SUMMARY", summary.to_str().unwrap()),
+            ("GITHUB_WORKSPACE", self.dir.path().to_str().unwrap()),
+        ];
+        let run = self.run_with(&env, args);
+        assert_groups(&run);
+        let [output, summary] = files.map(|file| std::fs::read_to_string(file).unwrap());
+        (run, output, summary)
     }
 
     /// Runs `xtask`, and interrupts it so long after its standard error said something.
