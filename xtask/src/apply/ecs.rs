@@ -32,8 +32,9 @@ pub struct Updated {
     pub image: Option<String>,
     /// The ARN of the task definition that the service was on.
     pub previous: String,
-    /// Whether that one came to run: only then is it worth going back to.
-    pub previous_served: bool,
+    /// The ARN of the task definition that served then: another one, when that one failed or had
+    /// not come to its end. Only what served is worth going back to.
+    pub served: Option<String>,
     /// The ARN of the task definition that the service is on.
     pub task_definition: String,
     /// What the new revision differs in.
@@ -51,12 +52,17 @@ impl Updated {
             service: leave.service.clone(),
             image: Some(leave.image.clone()),
             previous: leave.task_definition.clone(),
-            previous_served: true,
+            served: Some(leave.task_definition.clone()),
             task_definition: leave.task_definition.clone(),
             differences: Vec::new(),
             target: None,
             back: false,
         }
+    }
+
+    /// The ARN of what is put back when this one fails.
+    pub fn goes_back_to(&self) -> Option<&str> {
+        self.served.as_deref().filter(|served| *served != self.task_definition)
     }
 
     /// How to go on after an interruption. Who goes back is not told to go back one more.
@@ -149,8 +155,8 @@ impl Change {
             service: update.service.clone(),
             image: self.image,
             task_definition: previous.clone(),
+            served: Some(previous.clone()),
             previous,
-            previous_served: true,
             differences: self.differences,
             target: None,
             back: matches!(update.change, TaskChange::Existing(_)),
@@ -238,6 +244,7 @@ pub async fn update(
         deployment_id: ours.id().unwrap_or_default().to_owned(),
         task_definition: task_definition.clone(),
         previous_task_definition: (!first).then(|| previous.clone()),
+        served_task_definition: facts.served.clone(),
         desired,
         started_at: ours.created_at().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
     };
@@ -245,7 +252,7 @@ pub async fn update(
         service: update.service.clone(),
         image,
         previous,
-        previous_served: facts.settled && facts.desired > 0,
+        served: facts.served,
         task_definition,
         differences,
         target: Some(target.clone()),

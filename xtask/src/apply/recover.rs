@@ -31,17 +31,18 @@ pub async fn put_back(
     else {
         return error;
     };
-    let wanted = done.updated.values().filter(|updated| wants_back(done, updated));
+    let wanted =
+        done.updated.values().filter_map(|updated| Some((updated, goes_to(done, updated)?)));
     let lock = done.lock.as_deref();
     let (mut going, mut back, mut stuck) = (Vec::new(), Vec::new(), Vec::new());
     let mut exit = Exit::RolloutFailed;
-    for updated in wanted {
-        let (service, to) = (&updated.service, revision(&updated.previous));
+    for (updated, arn) in wanted {
+        let (service, to) = (&updated.service, revision(arn));
         context
             .ui
             .emit(&Event::Note { text: format!("putting {service} back on {to}: {error:#}") });
-        match go_back(context, &session.aws(), environment, lock, updated).await {
-            Ok(back) => going.push((updated, back)),
+        match go_back(context, &session.aws(), environment, lock, updated, arn).await {
+            Ok(back) => going.push((to, back)),
             Err(problem) => {
                 if exit_of(&problem) == Exit::Superseded {
                     exit = Exit::Superseded;
@@ -61,8 +62,8 @@ pub async fn put_back(
         Ok(outcomes) => outcomes,
         Err(problem) => return error.context(format!("{problem:#}")),
     };
-    for (updated, _) in &going {
-        let (service, to) = (&updated.service, revision(&updated.previous));
+    for (to, updated) in &going {
+        let service = &updated.service;
         match outcomes.get(service).map(|outcome| &outcome.verdict) {
             Some(Verdict::Succeeded { .. }) | None => {
                 remember(format!("service {service}"), format!("{service} is back on {to}"));
@@ -107,10 +108,10 @@ async fn answers(aws: &Aws, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether there is something to put back: a change, an earlier revision that ran, and no
-/// rollback by ECS, done or tried.
-fn wants_back(done: &Done, updated: &Updated) -> bool {
-    let Some(target) = &updated.target else { return false };
+/// The ARN of what is put back, if something is: after a change, an earlier revision that served,
+/// unless ECS rolled back, or tried.
+fn goes_to<'a>(done: &Done, updated: &'a Updated) -> Option<&'a str> {
+    updated.target.as_ref()?.previous_task_definition.as_ref()?;
     let outcome = done.outcomes.get(&updated.service);
     let stays = matches!(
         outcome.map(|outcome| &outcome.verdict),
@@ -122,10 +123,7 @@ fn wants_back(done: &Done, updated: &Updated) -> bool {
                 }
         )
     );
-    stays
-        && updated.previous_served
-        && target.previous_task_definition.is_some()
-        && updated.previous != updated.task_definition
+    updated.goes_back_to().filter(|_| stays)
 }
 
 /// Tells ECS to go back, unless the service is not on our deployment any more.
@@ -135,8 +133,9 @@ async fn go_back(
     environment: &Environment,
     lock: Option<&Lock>,
     updated: &Updated,
+    arn: &str,
 ) -> anyhow::Result<Updated> {
-    let (service, to) = (&updated.service, revision(&updated.previous));
+    let (service, to) = (&updated.service, revision(arn));
     let from = revision(&updated.task_definition);
     remember(
         format!("service {service}"),
@@ -149,7 +148,7 @@ async fn go_back(
         cluster: environment.cluster.clone(),
         service: service.clone(),
         container: environment.container.clone(),
-        change: TaskChange::Existing(updated.previous.clone()),
+        change: TaskChange::Existing(arn.to_owned()),
         desired_count: None,
         force: false,
     };

@@ -82,6 +82,18 @@ async fn what_failed_and_what_went_with_it_go_back_under_the_same_lock() {
     );
 }
 
+/// Somebody left a revision there that failed: it is not what is put back.
+#[tokio::test]
+async fn what_served_is_put_back_and_not_what_had_failed_before() {
+    let mut deploy = Deploy::new();
+    deploy.cloud.deploy("api", "r.example/app@sha256:bad-before");
+    let error = deploy.run(&[("api", BAD)], true).await.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::RolledBack, "{error:#}");
+    assert!(error.to_string().ends_with("; api is back on app:1"), "{error:#}");
+    assert_eq!(deploy.cloud.runs("api"), OLD);
+    assert_eq!(deploy.cloud.described(3)["tags"][0]["value"], "app:1", "it served before");
+}
+
 #[tokio::test]
 async fn when_ecs_rolled_one_back_only_the_other_goes_back() {
     let mut deploy = Deploy::new();

@@ -11,6 +11,9 @@ use crate::rollout::{
     Service, ServiceDeployment, ServiceEvent, Snapshot, Task,
 };
 
+/// How far apart a deployment and its service deployment are created at most, in milliseconds.
+const NEAR: EpochMillis = 5_000;
+
 /// One look at a service.
 #[derive(Debug)]
 pub struct Look {
@@ -167,8 +170,11 @@ fn container(container: &sdk::Container) -> Container {
 /// The service deployment of the deployment that is watched, where it can be told.
 async fn service_deployment(aws: &Aws, wanted: &Wanted) -> Result<Option<ServiceDeployment>> {
     let Some(created_at) = wanted.created_at else { return Ok(None) };
-    let list = aws.ecs.list_service_deployments();
-    let listed = list.cluster(&wanted.cluster).service(&wanted.service).send().await;
+    // A service that is deployed often has more of them than a page holds.
+    let since = DateTime::from_millis(created_at - NEAR);
+    let list = aws.ecs.list_service_deployments().cluster(&wanted.cluster);
+    let list = list.created_at(sdk::CreatedAt::builder().after(since).build());
+    let listed = list.service(&wanted.service).send().await;
     let listed = listed.map_err(|error| explain("ecs:ListServiceDeployments", &error))?;
     // ECS does not say which service deployment belongs to which deployment id. Both are
     // created by the same call: the one that is closest in time, within seconds.
@@ -176,7 +182,7 @@ async fn service_deployment(aws: &Aws, wanted: &Wanted) -> Result<Option<Service
         d.created_at().and_then(millis).map_or(u64::MAX, |at| at.abs_diff(created_at))
     };
     let ours = listed.service_deployments().iter().min_by_key(distance);
-    let ours = ours.filter(|ours| distance(ours) <= 5_000);
+    let ours = ours.filter(|ours| distance(ours) <= NEAR.unsigned_abs());
     let Some(arn) = ours.and_then(|ours| ours.service_deployment_arn()) else { return Ok(None) };
     let described =
         aws.ecs.describe_service_deployments().service_deployment_arns(arn).send().await;

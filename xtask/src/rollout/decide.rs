@@ -134,8 +134,7 @@ impl<'a> View<'a> {
                 // Nothing told of a failure, but a failed deployment's traces
                 // may be gone by the time we look.
                 let put_back = self.target.is_previous(rival)
-                    && self.target.previous_task_definition.as_deref()
-                        != Some(&self.target.task_definition);
+                    && rival.task_definition != self.target.task_definition;
                 if self.is_rollback(rival) || put_back {
                     self.rolled_back_if_done(rival, patience)
                 } else {

@@ -20,6 +20,9 @@ pub struct Target {
     pub task_definition: String,
     /// ARN of the task definition that ran before; `None` for a first deploy.
     pub previous_task_definition: Option<String>,
+    /// ARN of the task definition that served then: another one, when ours took
+    /// the place of one that failed or had not come to its end.
+    pub served_task_definition: Option<String>,
     /// Desired count of the service at that moment. Later snapshots decide.
     pub desired: u32,
     /// `createdAt` of that deployment.
@@ -55,7 +58,8 @@ pub struct Progress {
 impl Target {
     /// Whether a deployment deploys what ran before ours.
     pub(super) fn is_previous(&self, deployment: &Deployment) -> bool {
-        self.previous_task_definition.as_deref() == Some(&deployment.task_definition)
+        let before = [&self.previous_task_definition, &self.served_task_definition];
+        before.into_iter().flatten().any(|before| *before == deployment.task_definition)
     }
 }
 

@@ -19,7 +19,8 @@ use super::tasks::floor_to_second;
 pub(super) struct Memory {
     /// Ours was in the list at least once.
     pub(super) seen: bool,
-    /// Why ours failed. Set for good: ECS never takes `FAILED` back.
+    /// Why ours failed. Set for good: ECS never takes `FAILED` back. The service's
+    /// events say it also when nobody looked in between.
     pub(super) failed: Option<String>,
     /// Deployments that said they roll ours back.
     rollbacks: BTreeSet<String>,
@@ -76,6 +77,9 @@ impl Memory {
         // Tasks first: the reason of a failure is theirs.
         self.tasks.learn(target, snapshot, now, &mut events);
         self.learn_ours(target, snapshot, now, &mut events);
+        if let Some(message) = snapshot.events.iter().find(|e| messages::says_failed(target, e)) {
+            self.failed.get_or_insert_with(|| message.message.clone());
+        }
         self.learn_rival(target, snapshot, &mut events);
         if let Some(deployment) = &snapshot.service_deployment {
             self.learn_service_deployment(deployment, &mut events);

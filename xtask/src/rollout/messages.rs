@@ -58,6 +58,16 @@ pub(super) fn worth_telling(target: &Target, event: &ServiceEvent) -> Option<Rol
     })
 }
 
+/// Whether ECS says that ours failed. That stays in the list of events when the
+/// deployment has left that of deployments.
+///
+/// Source: Amazon ECS developer guide, "Amazon ECS service event messages":
+/// `(service …) (deployment ecs-svc/…) deployment failed: tasks failed to start.`
+pub(super) fn says_failed(target: &Target, event: &ServiceEvent) -> bool {
+    let ours = format!("(deployment {}) deployment failed", target.deployment_id);
+    !target.deployment_id.is_empty() && event.message.contains(&ours)
+}
+
 /// The message without the names in it, so that a service called `failover`
 /// is not trouble in itself.
 fn without_names(target: &Target, message: &str) -> String {

@@ -204,8 +204,8 @@ fn examples(page: &str) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let mut parts = text.split("```");
     while let Some(prose) = parts.next() {
-        let headings = prose.lines().filter_map(|line| line.strip_prefix("## `"));
-        if let Some(heading) = headings.last() {
+        let mut headings = prose.lines().rev().filter_map(|line| line.strip_prefix("## `"));
+        if let Some(heading) = headings.next() {
             command = heading.trim_end_matches('`').replace(' ', "-");
         }
         if let Some(block) = parts.next().and_then(|block| block.strip_prefix("json\n")) {

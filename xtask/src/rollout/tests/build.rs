@@ -21,6 +21,7 @@ pub(super) fn target() -> Target {
         deployment_id: OURS.to_owned(),
         task_definition: V8.to_owned(),
         previous_task_definition: Some(V7.to_owned()),
+        served_task_definition: Some(V7.to_owned()),
         desired: 2,
         started_at: START,
     }
@@ -28,12 +29,13 @@ pub(super) fn target() -> Target {
 
 /// A forced redeploy of version 8 over itself.
 pub(super) fn forced() -> Target {
-    Target { previous_task_definition: Some(V8.to_owned()), ..target() }
+    let before = || Some(V8.to_owned());
+    Target { previous_task_definition: before(), served_task_definition: before(), ..target() }
 }
 
 /// The first deploy of a new service.
 pub(super) fn first() -> Target {
-    Target { previous_task_definition: None, ..target() }
+    Target { previous_task_definition: None, served_task_definition: None, ..target() }
 }
 
 /// Our deployment as it begins: primary, in progress, nothing runs.

@@ -1,5 +1,6 @@
 //! Every ordering of what ECS may answer, as tables.
 
+mod blind;
 mod build;
 mod events;
 mod messages;

@@ -279,6 +279,7 @@ pub(super) fn target(service: &str) -> Target {
         deployment_id: OURS.into(),
         task_definition: revision(8),
         previous_task_definition: Some(revision(7)),
+        served_task_definition: Some(revision(7)),
         desired: 1,
         started_at: 1_750_000_000_000,
     }
@@ -297,7 +298,7 @@ pub(super) async fn watch_answers(
             service: target.service.clone(),
             image: None,
             previous: revision(7),
-            previous_served: true,
+            served: Some(revision(7)),
             task_definition: target.task_definition.clone(),
             differences: Vec::new(),
             target: Some(target),

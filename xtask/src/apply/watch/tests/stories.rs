@@ -158,8 +158,11 @@ async fn a_forced_redeploy_of_the_same_revision_that_is_rolled_back() {
             .saying(["(service api) has reached a steady state."])
             .times(9),
     ]);
-    let forced =
-        crate::rollout::Target { previous_task_definition: Some(revision(8)), ..target("api") };
+    let forced = crate::rollout::Target {
+        previous_task_definition: Some(revision(8)),
+        served_task_definition: Some(revision(8)),
+        ..target("api")
+    };
     let watched = play(forced, story).await;
     let (code, text) = watched.verdict();
     assert_eq!(code, 6, "the service runs just this revision, and it is no success: {text}");
@@ -180,7 +183,11 @@ async fn a_first_deployment_that_is_never_healthy_ends_at_the_deadline() {
         &reason,
         json!({ "exitCode": 143 }),
     );
-    let first = crate::rollout::Target { previous_task_definition: None, ..target("api") };
+    let first = crate::rollout::Target {
+        previous_task_definition: None,
+        served_task_definition: None,
+        ..target("api")
+    };
     let story = look([deployment(OURS, 8).with(json!({ "failedTasks": 1 }))], [replaced])
         .saying([&unhealthy])
         .times(1);

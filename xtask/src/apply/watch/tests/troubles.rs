@@ -106,6 +106,91 @@ async fn credentials_that_end_are_told_once_and_new_ones_are_used() {
     watched.once("there are credentials again");
 }
 
+/// What was told before the credentials ended is not told again after.
+#[tokio::test]
+async fn events_come_once_also_across_new_credentials() {
+    let placed = "(service api) was unable to place a task because no room.";
+    let later = "(service api) (task a1) failed container health checks.";
+    let dead = || {
+        let end = json!({ "exitCode": 1 });
+        stopped(task("a0", OURS, 8), "EssentialContainerExited", "exited", end)
+    };
+    let running = || task("a1", OURS, 8);
+    let replay = Replay::new([(
+        "api",
+        [
+            look([deployment(OURS, 8), old()], [dead()]).saying([placed]).times(3),
+            look([deployment(OURS, 8), old()], [dead(), running()])
+                .saying([later, placed])
+                .times(4),
+            look([completed(OURS, 8)], [dead(), running()]).saying([later, placed]).times(1),
+        ]
+        .concat(),
+    )]);
+    let answer = move |asked: &str, request: &Value, before: usize| {
+        if asked == "DescribeServices" && (2..7).contains(&before) {
+            return (400, error("ExpiredTokenException"));
+        }
+        replay.answer(asked, request)
+    };
+    let watched = watch_answers(vec![target("api")], Duration::from_secs(60), answer).await;
+    assert_eq!(watched.verdict().0, 0);
+    for line in [
+        placed,
+        later,
+        "task a0 failed",
+        "last words in ecs/api/a0",
+        "task a1 running",
+        "deployment PRIMARY IN_PROGRESS",
+        "deployment PRIMARY COMPLETED",
+        "there are credentials again",
+    ] {
+        watched.once(line);
+    }
+}
+
+/// Where service deployments can not be read, whatever the reason, the list of deployments has
+/// the say; and a rollback is none the less one.
+#[tokio::test]
+async fn without_service_deployments_the_list_has_the_say() {
+    let empty = || (200, json!({ "serviceDeployments": [] }));
+    let other = || {
+        let at = json!([{ "serviceDeploymentArn": "other", "createdAt": START - 60.0 }]);
+        (200, json!({ "serviceDeployments": at }))
+    };
+    let refused = |code: &str| (400, error(code));
+    for (what, operation, found) in [
+        ("may not be listed", "ListServiceDeployments", refused("AccessDeniedException")),
+        ("no such operation", "ListServiceDeployments", refused("UnknownOperationException")),
+        ("none is listed", "ListServiceDeployments", empty()),
+        ("only others are listed", "ListServiceDeployments", other()),
+        ("may not be described", "DescribeServiceDeployments", refused("AccessDeniedException")),
+        ("is not described", "DescribeServiceDeployments", empty()),
+    ] {
+        let says = || json!({ "status": "IN_PROGRESS" });
+        let good = || look([completed(OURS, 8)], [task("a1", OURS, 8)]).service_deployment(says());
+        let bad = || {
+            let first = look([going_back(7), tripped(8), old()], []).service_deployment(says());
+            let then = look([completed(NEXT, 7)], []).service_deployment(says());
+            [first.times(2), then.times(4)].concat()
+        };
+        for (story, code) in [(good().times(1), 0), (bad(), 6)] {
+            let (replay, found) = (Replay::new([("api", story)]), found.clone());
+            let answer = move |asked: &str, request: &Value, _| {
+                if asked == operation { found.clone() } else { replay.answer(asked, request) }
+            };
+            let watched = watch_answers(vec![target("api")], Duration::from_secs(20), answer).await;
+            assert_eq!(watched.verdict().0, code, "{what}: {:?}", watched.verdict());
+            let listed = &watched.stand_in.calls("ListServiceDeployments")[0];
+            assert_eq!(
+                listed["createdAt"]["after"],
+                START - 5.0,
+                "only what began since: {listed}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_nobody_could_see_is_not_known() {
     let blind = |asked: &str| asked == "DescribeServices";
