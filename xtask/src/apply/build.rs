@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::Context;
+use crate::config::SecretSource;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, Place, exit_of};
 use crate::fingerprint::{Bases, Inputs, provenance};
@@ -21,6 +22,7 @@ use crate::observe::ecr::{self, ImageFacts};
 use crate::observe::history::history;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
+use crate::plan::secret::Mask;
 use crate::proc::{self, Env, Input, captured};
 use crate::progress::{
     BuildReport, BuildState, BuildTimes, Ended, FailedPhase, Outcome, Timestamp,
@@ -30,6 +32,9 @@ use crate::ui::{human_bytes, human_seconds};
 use local_cache::NewCaches;
 use log_file::LogFile;
 use second_look::SecondLook;
+
+/// In bytes. What is longer is data and no password.
+const LONGEST_SECRET: usize = 64 * 1024;
 
 /// How often the live view is drawn.
 const FRAME: Duration = Duration::from_millis(100);
@@ -254,7 +259,8 @@ async fn follow(
             let _ = sender.send(line.to_owned());
         })
     });
-    let mut state = BuildState::new();
+    let secrets = build_secrets(context, build);
+    let mut state = BuildState::hiding(secrets.clone());
     let mut frames = tokio::time::interval(FRAME);
     loop {
         let events = tokio::select! {
@@ -277,6 +283,7 @@ async fn follow(
         }
     }
     let output = running.await??;
+    let output = proc::Output { stderr: secrets.text(output.reason()), ..output };
     for event in state.finish(Ended::from_exit_code(output.code)) {
         for line in log_lines(&event, state.started()) {
             log.line(&line);
@@ -284,6 +291,17 @@ async fn follow(
         context.ui.emit(&Event::Build(event));
     }
     Ok((state, output))
+}
+
+/// What a step may say of the secrets that it is given: with `set -x`, in an error of its own.
+fn build_secrets(context: &Context<'_>, build: &Build) -> Mask {
+    let files = context.config.build_secrets.iter().filter_map(|secret| match &secret.source {
+        SecretSource::File(path) => std::fs::read_to_string(path).ok(),
+        SecretSource::Env(..) => None,
+    });
+    let files: Vec<String> = files.filter(|text| text.len() <= LONGEST_SECRET).collect();
+    let variables = build.secret_variables.iter().map(|(_, value)| value.0.as_str());
+    Mask::of(variables.chain(files.iter().map(String::as_str)))
 }
 
 /// A line that is not an event is text that buildx printed.

@@ -258,7 +258,7 @@ pub struct Health {
     pub stack_output: Option<String>,
     /// Request headers.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, Value>,
     /// How long it may take to answer 200, such as `60s`.
     #[serde(default = "health_timeout")]
     pub timeout: String,

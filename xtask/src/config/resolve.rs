@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod prune;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,12 +12,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::file::{self, File, Value};
-use super::{
-    Arg, Cache, Cluster, Config, Environment, Health, HealthUrl, Hidden, Run, Secret, SecretSource,
-    Stack,
-};
+use super::{Cache, Cluster, Config, Environment, Health, HealthUrl, Hidden, Run, Stack};
 use crate::exit::{Exit, Failure};
-use crate::plan::secret::secret_looking;
 use crate::units;
 
 /// Where values of variables come from: the process's environment, then `.env`.
@@ -63,8 +60,8 @@ pub(super) fn resolve(
     Ok(Config {
         root: root.to_owned(),
         path: path.to_owned(),
-        args: args(raw_args, &place)?,
-        build_secrets: build_secrets(raw_secrets, root, &place)?,
+        args: secrets::args(raw_args, &place)?,
+        build_secrets: secrets::build_secrets(raw_secrets, root, &place)?,
         image: file.image,
         builder: builder::builder(builder, root, &place)?,
         prune: prune::prune(raw_prune, &cache, &place)?,
@@ -183,68 +180,6 @@ fn clusters(of: &file::Env, all: &BTreeMap<String, file::Env>) -> Vec<Cluster> {
     clusters
 }
 
-fn args(raw: BTreeMap<String, Value>, place: &Place<'_>) -> Result<BTreeMap<String, Arg>> {
-    raw.into_iter()
-        .map(|(name, value)| {
-            let key = format!("args.{name}");
-            if secret_looking(&name) {
-                return Err(place.wrong(
-                    &key,
-                    "a build argument ends up in the image's history and provenance, \
-                     and this one looks like a secret",
-                    "for the build, use [[image.secrets]] and `RUN --mount=type=secret`; \
-                     for the running service, [env.NAME.secrets]",
-                ));
-            }
-            let arg = match &value {
-                Value::LocalImage(from) if from.local_image.is_empty() => {
-                    return Err(place.wrong(&key, "`local-image` is empty", "name an image"));
-                }
-                Value::LocalImage(from) => Arg::LocalImage(from.local_image.clone()),
-                other => Arg::Text(place.text(&key, other)?),
-            };
-            Ok((name, arg))
-        })
-        .collect()
-}
-
-fn build_secrets(
-    raw: Vec<file::BuildSecret>,
-    root: &Path,
-    place: &Place<'_>,
-) -> Result<Vec<Secret>> {
-    let mut secrets = Vec::new();
-    for secret in raw {
-        let key = format!("secrets `{}`", secret.id);
-        let source = match (&secret.file, &secret.env) {
-            (Some(value), None) => match place.text(&key, value) {
-                Ok(text) => {
-                    let path = root.join(text);
-                    path.is_file().then(|| SecretSource::File(path.display().to_string()))
-                }
-                Err(_) if secret.optional => None,
-                Err(error) => return Err(error),
-            },
-            (None, Some(name)) => {
-                (place.lookup)(name).map(|value| SecretSource::Env(name.clone(), Hidden(value)))
-            }
-            _ => return Err(place.wrong(&key, "it needs `file` or `env`", "write one of the two")),
-        };
-        match source {
-            Some(source) => secrets.push(Secret { id: secret.id, source }),
-            None if secret.optional => {}
-            None => {
-                return Err(place.wrong(
-                    &key,
-                    "what it refers to is not there",
-                    "create the file or set the variable, or write `optional = true`",
-                ));
-            }
-        }
-    }
-    Ok(secrets)
-}
-
 fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Environment> {
     let key = |rest: &str| format!("env.{name}.{rest}");
     if raw.account.len() != 12 || !raw.account.bytes().all(|b| b.is_ascii_digit()) {
@@ -280,31 +215,8 @@ fn environment(name: String, raw: file::Env, place: &Place<'_>) -> Result<Enviro
             "set `endpoint-url` to the emulator's, or remove it to use your own credentials",
         ));
     }
-    for secret in raw.secrets.keys() {
-        if raw.environment.contains_key(secret) {
-            return Err(place.wrong(
-                &key(&format!("environment.{secret}")),
-                "it is also in `secrets`",
-                "keep one of the two",
-            ));
-        }
-    }
-    let environment = raw
-        .environment
-        .iter()
-        .map(|(variable, value)| {
-            let key = key(&format!("environment.{variable}"));
-            if secret_looking(variable) {
-                return Err(place.wrong(
-                    &key,
-                    "a plain value can be read by everybody who may read the task definition, \
-                     and this one looks like a secret",
-                    "put it into Secrets Manager and refer to it in [env.NAME.secrets]",
-                ));
-            }
-            Ok((variable.clone(), place.text(&key, value)?))
-        })
-        .collect::<Result<_>>()?;
+    let environment = secrets::variables(&raw, &key("environment"), place)?;
+    secrets::references(&raw, &key("secrets"), place)?;
     let infra = match raw.infra.clone() {
         None => None,
         Some(file) => {
@@ -358,7 +270,17 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
                 "write it such as \"https://example.com/health\"",
             ));
         }
-        (Some(url), None) => HealthUrl::Fixed(url.clone()),
+        (Some(url), None) => {
+            let hint = "write `headers = { Authorization = { env = \"NAME\" } }`, and set NAME to \
+                        such as `Basic …` in the environment or in .env";
+            place.shown(
+                &format!("{key}.url"),
+                url,
+                "the URL is shown, and its user not sent",
+                hint,
+            )?;
+            HealthUrl::Fixed(url.clone())
+        }
         (None, Some(output)) => HealthUrl::StackOutput(output.clone()),
         _ => {
             return Err(place.wrong(
@@ -368,15 +290,18 @@ fn health(raw: &file::Health, key: &str, place: &Place<'_>) -> Result<Health> {
             ));
         }
     };
-    for (name, value) in &raw.headers {
+    let header = |(name, value): (&String, &Value)| {
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let key = format!("{key}.headers.{name}");
+        let value = place.text(&key, value)?;
         if name.is_empty() || !name.chars().all(token) || value.chars().any(char::is_control) {
-            let key = format!("{key}.headers.{name}");
             return Err(place.wrong(&key, "not an HTTP header", "write its name and one line"));
         }
-    }
+        Ok((name.clone(), value))
+    };
+    let headers = raw.headers.iter().map(header).collect::<Result<_>>()?;
     let timeout = place.limit(&format!("{key}.timeout"), &raw.timeout)?;
-    Ok(Health { url, headers: raw.headers.clone(), timeout })
+    Ok(Health { url, headers, timeout })
 }
 
 /// The host of an account's private registry.

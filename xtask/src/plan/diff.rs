@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::secret::{carries_password, secret_looking};
+use super::secret::{secret_in, secret_looking, speaks_of_secret};
 use super::taskdef::register_input;
 
 /// One difference. Values are shown as text; a secret is not shown at all.
@@ -275,7 +275,7 @@ fn add_leaf(
 ) {
     let text = value.as_str().unwrap_or_default();
     let reference = place.references || text.starts_with("arn:");
-    let secret = !reference && (place.secret || carries_password(text));
+    let secret = !reference && (place.secret || secret_in(text).is_some());
     leaves.insert(place.path.clone(), Leaf { value, default, secret });
 }
 
@@ -322,7 +322,9 @@ fn redact(value: &Value) -> Value {
             };
             Value::Object(members.iter().map(redact_member).collect())
         }
-        Value::String(text) if carries_password(text) => Value::from(REDACTED),
+        Value::String(text) if secret_in(text).is_some() || speaks_of_secret(text) => {
+            Value::from(REDACTED)
+        }
         other => other.clone(),
     }
 }

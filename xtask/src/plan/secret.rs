@@ -1,10 +1,16 @@
 //! Guessing from its name, and its looks, whether a value is a secret.
 //!
-//! It serves two ends: values with such names are never shown, and build
-//! arguments with such names are refused, because a build argument stays
+//! It serves two ends: such values are never shown, and such build
+//! arguments are refused, because a build argument stays
 //! readable in the image's history and provenance. A wrong yes costs a
 //! redacted line; a wrong no may cost a key. What is merely about a secret
 //! (`TOKEN_URL`, `PASSWORD_FILE`) is let through.
+
+mod mask;
+mod value;
+
+pub use mask::{Mask, hide, hide_in};
+pub use value::secret_in;
 
 /// Words that make a name secret wherever they stand.
 #[rustfmt::skip]
@@ -87,14 +93,30 @@ pub fn secret_looking(name: &str) -> bool {
     })
 }
 
-/// Whether a value gives itself away: a URL with a password in it.
-pub fn carries_password(value: &str) -> bool {
-    let Some((_, rest)) = value.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority
-        .rsplit_once('@')
-        .and_then(|(user, _)| user.split_once(':'))
-        .is_some_and(|(_, password)| !password.is_empty())
+/// Whether a command line, such as a shell's script, says a secret: `API_KEY=x app`,
+/// `app --password x`, `curl -H 'Authorization: x'`.
+pub fn speaks_of_secret(line: &str) -> bool {
+    let quote = |c: char| "'\"`(){};".contains(c);
+    let mut words = line.split_whitespace().map(|word| word.trim_matches(quote)).peekable();
+    while let Some(word) = words.next() {
+        let value = |name: &str, value: &str| {
+            let value = value.trim_matches(quote);
+            !value.is_empty() && !value.starts_with('$') && secret_looking(name)
+        };
+        let next = words.peek().copied().unwrap_or_default();
+        let given = match word.split_once('=') {
+            Some((name, given)) => value(name, given),
+            None => word.starts_with('-') && value(word, next),
+        };
+        let header = word.strip_suffix(':').map(|name| name.trim_start_matches("-H"));
+        let header = header.map(|name| name.trim_matches(quote).to_ascii_lowercase());
+        let authorizes =
+            header.is_some_and(|name| name.ends_with("authorization") || secret_looking(&name));
+        if given || (authorizes && !next.is_empty()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// `PUBLIC_KEY`, `CACHE_KEY` and `KMS_KEY_ID` lock nothing. An access key's
@@ -218,17 +240,31 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_a_password_gives_itself_away() {
-        assert!(carries_password("postgres://app:hunter2@db.internal:5432/app"));
-        assert!(carries_password("https://user:p@ss@host/"));
-        for plain in [
-            "https://example.org/a:b@c",
-            "https://user@example.org",
-            "http://host:8080/",
-            "arn:aws:secretsmanager:eu-central-1:1:secret:x",
-            "plain",
+    fn a_command_line_that_says_a_secret_is_recognised() {
+        for line in [
+            "API_KEY=hunter2 app",
+            "sh -c 'export API_KEY=hunter2; app'",
+            "env -u A \"DB_PASSWORD=hunter2\" app",
+            "app --password hunter2",
+            "app --password=hunter2 --port 80",
+            "curl -H 'Authorization: Bearer hunter2' http://h",
+            "curl -H \"X-Api-Key=hunter2\" http://h",
+            "curl -H 'X-Api-Key: hunter2' http://h",
+            "curl --header 'Proxy-Authorization: Basic x' http://h",
         ] {
-            assert!(!carries_password(plain), "{plain}");
+            assert!(speaks_of_secret(line), "{line}");
+        }
+        for line in [
+            "",
+            "python3 -m app --port 8080",
+            "API_KEY=$(cat /run/secrets/key) app",
+            "app --password \"$PASSWORD\"",
+            "app --password-file /run/secrets/x",
+            "curl -f http://localhost:8080/health || exit 1",
+            "max_tokens=3 app",
+            "the authorization: ",
+        ] {
+            assert!(!speaks_of_secret(line), "{line}");
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
     time::{Timestamp, nanos_to_seconds},
     vertex::Vertex,
 };
+use crate::plan::secret::Mask;
 
 /// How the process that builds came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct BuildState {
     started: Option<Timestamp>,
     latest: Option<Timestamp>,
     ended: Option<Ended>,
+    mask: Mask,
 }
 
 /// What an event was given for: the two halves of a `COPY --link` are one step.
@@ -64,8 +66,14 @@ enum Told {
 
 impl BuildState {
     /// Nothing is known yet.
+    #[cfg(test)]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Nothing is known yet, and nothing that the mask hides ever will be.
+    pub fn hiding(mask: Mask) -> Self {
+        Self { mask, ..Self::default() }
     }
 
     /// Takes a line of the stream, whatever it is, and says what is new.
@@ -73,6 +81,7 @@ impl BuildState {
         match line {
             Line::Status(status) => self.apply(status),
             Line::Text(text) => {
+                let text = self.mask.text(&text);
                 let event = (!text.trim().is_empty())
                     .then(|| ProgressEvent::Text { text: sanitise(&text) });
                 self.text.push(text);
@@ -179,7 +188,8 @@ impl BuildState {
         self.saw(update.started);
         self.saw(update.completed);
         let index = self.index_of(&update.digest, &update.name);
-        self.vertices[index].merge(update);
+        let update = VertexUpdate { error: self.mask.text(&update.error), ..update.clone() };
+        self.vertices[index].merge(&update);
         index
     }
 
@@ -188,7 +198,7 @@ impl BuildState {
             return index;
         }
         let index = self.vertices.len();
-        self.vertices.push(Vertex::new(name));
+        self.vertices.push(Vertex::new(&self.mask.text(name)));
         self.by_digest.insert(digest.to_owned(), index);
         index
     }
@@ -360,7 +370,7 @@ impl BuildState {
         let index = self.index_of(&chunk.vertex, "");
         let vertex = &mut self.vertices[index];
         let stream = if chunk.stream == 2 { LogStream::Stderr } else { LogStream::Stdout };
-        let lines = vertex.write(stream, &chunk.data);
+        let lines = vertex.write(stream, &chunk.data, &self.mask);
         let step = &vertex.step;
         events.extend(lines.into_iter().map(|text| ProgressEvent::Log {
             at,
@@ -373,7 +383,7 @@ impl BuildState {
     fn flush_output(&mut self, index: usize, events: &mut Vec<ProgressEvent>) {
         let at = self.now();
         let vertex = &mut self.vertices[index];
-        let lines = vertex.flush_output();
+        let lines = vertex.flush_output(&self.mask);
         let step = &vertex.step;
         events.extend(lines.into_iter().map(|(stream, text)| ProgressEvent::Log {
             at,

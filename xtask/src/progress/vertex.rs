@@ -10,6 +10,7 @@ use super::{
     text::{sanitise, sanitise_lines},
     time::{Timestamp, nanos_to_seconds},
 };
+use crate::plan::secret::Mask;
 
 /// How many of the last lines of its output are kept of each vertex.
 pub const LOG_TAIL_LINES: usize = 50;
@@ -99,21 +100,21 @@ impl Vertex {
     }
 
     /// Adds output, and gives the lines that are complete.
-    pub fn write(&mut self, stream: LogStream, data: &[u8]) -> Vec<String> {
+    pub fn write(&mut self, stream: LogStream, data: &[u8], mask: &Mask) -> Vec<String> {
         let partial = match stream {
             LogStream::Stdout => &mut self.partial_out,
             LogStream::Stderr => &mut self.partial_err,
         };
-        let lines = partial.push(data);
+        let lines = partial.push(data, mask);
         lines.iter().for_each(|line| self.remember(line));
         lines
     }
 
     /// Gives lines that were left without a line break.
-    pub fn flush_output(&mut self) -> Vec<(LogStream, String)> {
+    pub fn flush_output(&mut self, mask: &Mask) -> Vec<(LogStream, String)> {
         let lines: Vec<_> = [
-            (LogStream::Stdout, self.partial_out.flush()),
-            (LogStream::Stderr, self.partial_err.flush()),
+            (LogStream::Stdout, self.partial_out.flush(mask)),
+            (LogStream::Stderr, self.partial_err.flush(mask)),
         ]
         .into_iter()
         .filter_map(|(stream, line)| Some((stream, line?)))

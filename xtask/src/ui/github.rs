@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 
 use crate::exit::Place;
+use crate::plan::secret::hide;
 use crate::progress::sanitise;
 
 /// The most lines of failed tasks that go into the summary, which may have 1 MiB.
@@ -146,7 +147,7 @@ impl Github {
                 let fenced = fenced("text", &trouble.join("\n"));
                 text.push_str(&format!("\nTasks that failed:\n\n{fenced}\n"));
             }
-            append(path, &text)
+            append(path, &hide(&text))
                 .with_context(|| format!("GITHUB_STEP_SUMMARY {}", path.display()))?;
         }
         Ok(())
@@ -244,12 +245,13 @@ mod tests {
         let summary = dir.path().join("summary");
         let github = github(None, Some(summary.clone()));
         github.trouble("task 1 failed: exited with 1".into());
-        github.trouble("| ``` ::error::".into());
+        github.trouble("| ``` ::error:: redis://app:hunter2@cache".into());
         assert!(!github.published());
         github.publish(&[], "### verdict\n").unwrap();
         assert!(github.published());
         let text = std::fs::read_to_string(summary).unwrap();
-        let block = "````text\ntask 1 failed: exited with 1\n| ``` ::error::\n````\n";
+        let block =
+            "````text\ntask 1 failed: exited with 1\n| ``` ::error:: redis://app:***@cache\n````\n";
         assert_eq!(text, format!("### verdict\n\nTasks that failed:\n\n{block}"));
     }
 

@@ -22,6 +22,7 @@ use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of, hint_of, place_of};
 use crate::plan::changes::ServiceChanges;
 use crate::plan::deploy::{Plan, Step};
+use crate::plan::secret::{hide, hide_in};
 use crate::progress::{BuildState, sanitise};
 use document::{DryRun, ErrorReport};
 pub use github::fenced;
@@ -165,8 +166,12 @@ impl Ui {
     /// Standard output can not be written.
     pub fn result<T: Serialize>(&self, report: &T, text: impl FnOnce() -> String) -> Result<()> {
         let mut out = match self.format {
-            Format::Json => serde_json::to_string_pretty(report)?,
-            Format::Text => text(),
+            Format::Json => {
+                let mut json = serde_json::to_value(report)?;
+                hide_in(&mut json);
+                serde_json::to_string_pretty(&json)?
+            }
+            Format::Text => hide(&text()),
         };
         if self.github.is_some() {
             self.end_group();
@@ -186,8 +191,12 @@ impl Ui {
     /// Standard output can not be written.
     pub fn record<T: Serialize>(&self, record: &T, text: impl FnOnce() -> String) -> Result<bool> {
         let line = match self.format {
-            Format::Json => serde_json::to_string(record)?,
-            Format::Text => sanitise(&text()),
+            Format::Json => {
+                let mut json = serde_json::to_value(record)?;
+                hide_in(&mut json);
+                json.to_string()
+            }
+            Format::Text => sanitise(&hide(&text())),
         };
         self.reported.store(true, Ordering::Relaxed);
         written(writeln!(std::io::stdout().lock(), "{line}"))
@@ -286,7 +295,7 @@ impl Ui {
     /// Shows how a command failed, and returns its exit code.
     pub fn failed(&self, error: &anyhow::Error) -> Exit {
         let exit = exit_of(error);
-        let (text, hint) = (format!("{error:#}"), hint_of(error));
+        let (text, hint) = (hide(&format!("{error:#}")), hint_of(error));
         match &self.github {
             Some(github) => self.failed_job(github, error, &text, hint),
             None => {
@@ -345,6 +354,8 @@ impl Ui {
     fn line(&self, line: &str) {
         #[cfg(test)]
         self.heard.lock().unwrap().push(line.to_owned());
+        // A secret that gives itself away in an error, an event or a log of somebody else.
+        let line = hide(line);
         let mut stderr = std::io::stderr().lock();
         let _ = self.view().hide(&mut stderr);
         let _ = writeln!(stderr, "{line}");

@@ -18,6 +18,7 @@ mod prune;
 mod revisions;
 mod rollouts;
 mod schema;
+mod secrets;
 mod stand_in;
 mod storage;
 mod support;

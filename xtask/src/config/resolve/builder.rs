@@ -177,6 +177,13 @@ fn option(driver: Driver, text: &str, root: &Path, place: &Place<'_>) -> Result<
             "give builds their secrets with [[image.secrets]]",
         );
     }
+    place.shown(
+        "builder.driver-options",
+        value,
+        &format!("`{name}` is kept in the builder and shown by `docker buildx inspect`"),
+        "give builds their secrets with [[image.secrets]]; a proxy that asks for a password is \
+         best reached through one on this network that does not",
+    )?;
     let value = if driver == Driver::Remote && FILE_OPTIONS.contains(&name) {
         root.join(value).display().to_string()
     } else {

@@ -132,6 +132,11 @@ fn place(raw: file::Backend, root: &Path, place: &Place<'_>) -> Result<cache::Pl
                     "write it such as \"https://s3.example.com\"",
                 ));
             }
+            if let Some(url) = &raw.endpoint_url {
+                let seen = "it is an argument of `docker buildx build`, which `ps` shows";
+                let hint = "leave the credentials out: buildx finds AWS's by itself";
+                place.shown(&key("endpoint-url"), url, seen, hint)?;
+            }
             cache::Place::S3(Bucket {
                 bucket: needed("bucket", raw.bucket, "name the bucket")?,
                 region: raw.region,

@@ -61,6 +61,86 @@ fn secrets_are_refused_where_they_would_be_seen() {
 }
 
 #[test]
+fn values_that_give_themselves_away_are_refused_and_not_shown() {
+    let token = format!("ghp_{}", "a1B2c3".repeat(6));
+    let url = "https://app:hunter2@db.example/x";
+    for (value, what) in [(url, "a URL with credentials"), (token.as_str(), "a GitHub token")] {
+        let lookup = |name: &str| (name == "SET").then(|| value.to_owned());
+        let literal = format!("\"{value}\"");
+        for value in [literal.as_str(), "{ env = \"SET\" }", "{ env = \"X\", default = LITERAL }"] {
+            let value = value.replace("LITERAL", &literal);
+            for (place, way_out) in [
+                (format!("args = {{ BASE = {value} }}"), "[[image.secrets]]"),
+                (format!("environment = {{ BASE = {value} }}"), "[env.NAME.secrets]"),
+                (format!("[image.args]\nBASE = {value}"), "[[image.secrets]]"),
+            ] {
+                let place = match place.strip_prefix("[image.args]") {
+                    Some(args) => {
+                        BASE.replace("[env.test]", &format!("[image.args]{args}\n[env.test]"))
+                    }
+                    None => format!("{BASE}{place}"),
+                };
+                let file: File = toml::from_str(&place).unwrap();
+                let path = Path::new("/p/xtask.toml");
+                let error = resolve(file, Path::new("/p"), path, Some("test"), &lookup);
+                let error = error.map(|_| ()).unwrap_err();
+                let shown = format!("{error:#} {error:?}");
+                assert!(shown.contains(what) && shown.contains("BASE: "), "{shown}");
+                assert!(!shown.contains("hunter2") && !shown.contains(&token), "{shown}");
+                assert!(crate::exit::hint_of(&error).unwrap().contains(way_out), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_else_that_is_shown_may_hold_a_secret() {
+    let url = "https://app:hunter2@h.example/x";
+    for (extra, key) in [
+        (format!("health = {{ url = \"{url}\" }}"), "health.url"),
+        (format!("secrets = {{ A = \"{url}\" }}"), "secrets.A"),
+        (
+            format!(
+                "builder = {{ name = \"b\", driver = \"docker-container\", \
+                 driver-options = [\"env.HTTPS_PROXY={url}\"] }}"
+            ),
+            "builder.driver-options",
+        ),
+        (
+            format!(
+                "cache = {{ backends = [{{ type = \"s3\", bucket = \"b\", endpoint-url = \"{url}\" }}] }}"
+            ),
+            "cache.backends.endpoint-url",
+        ),
+    ] {
+        let error = refused(&extra);
+        assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn harmless_values_are_taken() {
+    for value in [
+        "3.13-slim-trixie",
+        "5891b5b522d5df086d0ff0b110fbd9d21bb4fc71",
+        "https://pypi.example.org/simple",
+        "https://github.com/loppestars/api",
+        "app@sha256:2a56a11a57a4a295956b0660b4a3d76bbdca2206c4961cea8efe7d95c7cb2f2d",
+    ] {
+        for name in ["TOKENIZER_VERSION", "SOURCE_URL", "BASE_IMAGE"] {
+            with(&format!("args = {{ {name} = \"{value}\" }}")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_header_of_the_health_check_may_come_from_the_environment() {
+    let health = "health = { url = \"http://h\", headers = { Authorization = { env = \"SET\" } } }";
+    let health = with(health).unwrap().env.unwrap().health.unwrap();
+    assert_eq!(health.headers["Authorization"], "value");
+}
+
+#[test]
 fn made_up_credentials_never_leave_this_machine() {
     for url in ["http://127.0.0.1:4566", "http://localhost", "http://[::1]:1/x"] {
         assert!(is_on_this_machine(url), "{url}");

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::secret::secret_looking;
+use crate::plan::secret::{secret_in, secret_looking};
 use crate::plan::version::Version;
 
 /// A builder.
@@ -143,7 +143,10 @@ fn options(text: &str) -> BTreeMap<String, String> {
 
 fn shown(options: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let secret = |name: &str| name.strip_prefix("env.").is_some_and(secret_looking);
-    options.into_iter().filter(|(name, _)| !secret(name)).collect()
+    options
+        .into_iter()
+        .filter(|(name, value)| !secret(name) && secret_in(value).is_none())
+        .collect()
 }
 
 /// A line of `docker buildx ls --format json`.

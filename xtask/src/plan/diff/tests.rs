@@ -171,6 +171,13 @@ fn no_place_lets_a_secret_through() {
         json!({"command": ["run", "--password", planted]}),
         json!({"command": ["run", format!("--password={planted}")]}),
         json!({"entryPoint": ["sh", "-c", format!("pg://u:{planted}@h/d")]}),
+        json!({"command": ["sh", "-c", format!("export A=b API_KEY={planted}; exec app")]}),
+        json!({"command": ["sh", "-c", format!("exec app --port 80 --token '{planted}'")]}),
+        json!({"healthCheck": {"command": ["CMD-SHELL",
+            format!("curl -H 'Authorization: Bearer {planted}' http://localhost")]}}),
+        json!({"environment": [{"name": "EXTRA", "value": format!("https://{planted}-0a1b2c@h")}]}),
+        json!({"dockerLabels": {"source": format!("https://x:{planted}@git.example/a")}}),
+        json!({"logConfiguration": {"options": {"splunk-url": format!("https://x:{planted}@h")}}}),
         json!({"invented": [{"secretKey": planted}, {"nested": {"name": "API_KEY", "value": planted}}]}),
     ];
     for place in places {
