@@ -71,6 +71,16 @@ impl Group {
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
+
+    /// As [`Self::kill`]; when it returns, they write nothing any more.
+    pub(super) fn kill_and_wait(&self) {
+        self.kill();
+        let Some(leader) = Pid::from_raw(self.leader) else { return };
+        let end = Instant::now() + Duration::from_secs(1);
+        while test_kill_process_group(leader).is_ok() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Drop for Group {

@@ -1,6 +1,7 @@
 //! Commands whose standard output is read while they run.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
@@ -11,7 +12,8 @@ use crate::plan::argv::Argv;
 
 /// Runs a long command in its own process group, and lets `read` have its standard output as it
 /// comes. What it makes of it comes back beside how the command ended, whose own `stdout` is
-/// empty.
+/// empty. Whoever stops waiting ends the command: nothing is written any more then, and folders
+/// that it worked in can be removed.
 ///
 /// # Errors
 /// The program can not be started, or `read` fails: then the command is ended. A non-zero exit
@@ -21,30 +23,70 @@ where
     T: Send + 'static,
     F: FnOnce(&mut dyn Read) -> Result<T> + Send + 'static,
 {
-    tokio::task::spawn_blocking(move || pipe(&argv, &env, read)).await?
+    let wanted = Wanted::default();
+    let ends_with_us = EndOnDrop(wanted.clone());
+    let ended = tokio::task::spawn_blocking(move || pipe(&argv, &env, &wanted, read)).await?;
+    drop(ends_with_us);
+    ended
+}
+
+/// Whether somebody waits for a command, and its group while it runs.
+#[derive(Clone, Default)]
+struct Wanted(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    abandoned: bool,
+    running: Option<Group>,
+}
+
+impl Wanted {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct EndOnDrop(Wanted);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.abandoned = true;
+        state.running.iter().for_each(Group::kill_and_wait);
+    }
 }
 
 fn pipe<T>(
     argv: &Argv,
     env: &Env,
+    wanted: &Wanted,
     read: impl FnOnce(&mut dyn Read) -> Result<T>,
 ) -> Result<(Output, Result<T>)> {
     let stderr = room::file()?;
-    let reader = in_group(argv, env)
-        .stdin_null()
-        .stderr_file(stderr.try_clone()?)
-        .reader()
-        .map_err(|error| cannot_start(argv, &error.to_string()))?;
-    let group = Group::enter(&reader.pids());
+    let reader = {
+        // Nobody may stop waiting between its start and the moment when it can be ended.
+        let mut state = wanted.state();
+        anyhow::ensure!(!state.abandoned, "nobody waits for `{}` any more", argv.program);
+        let reader = in_group(argv, env)
+            .stdin_null()
+            .stderr_file(stderr.try_clone()?)
+            .reader()
+            .map_err(|error| cannot_start(argv, &error.to_string()))?;
+        state.running = Some(Group::enter(&reader.pids()));
+        reader
+    };
     let made = read(&mut &reader);
     // Who does not read to the end does not want the rest.
-    let ended = match reader.try_wait()? {
+    let ended = reader.try_wait();
+    let group = wanted.state().running.take();
+    let ended = match ended? {
         Some(ended) => ended.status.code(),
         None => {
-            group.kill();
+            group.iter().for_each(Group::kill);
             None
         }
     };
+    drop(group);
     Ok((Output { code: ended, stdout: String::new(), stderr: read_back(stderr)? }, made))
 }
 
@@ -53,7 +95,8 @@ mod tests {
     use super::*;
 
     fn run<T>(script: &str, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> (Output, Result<T>) {
-        pipe(&Argv::new("sh").args(["-c", script]), &Env::default(), read).unwrap()
+        let argv = Argv::new("sh").args(["-c", script]);
+        pipe(&argv, &Env::default(), &Wanted::default(), read).unwrap()
     }
 
     #[test]
@@ -78,5 +121,27 @@ mod tests {
         });
         assert_eq!((output.code, made.unwrap_err().to_string().as_str()), (None, "enough"));
         assert!(started.elapsed() < std::time::Duration::from_secs(30));
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_ends_the_command_before_its_folder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let script = "while :; do mkdir -p \"$DIR\"; date > \"$DIR/file\"; done";
+        let argv =
+            Argv::new("sh").args(["-c", script]).env("DIR", dir.path().display().to_string());
+        let waits = piped(argv, Env::default(), |read| Ok(read.read(&mut [0])?));
+        let written = async {
+            while !file.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            _ = waits => panic!("it does not end by itself"),
+            () = written => {}
+        }
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(!dir.path().exists());
     }
 }
