@@ -237,7 +237,8 @@ pub fn failure(verdict: &Verdict, environment: &Environment) -> Failure {
             format!("somebody else deployed meanwhile: `cargo xtask status --env {env}`")
         }
         Verdict::DeadlinePassed { unseen: Some(_), .. } => format!(
-            "`cargo xtask status --env {env}` shows what ECS did, once AWS can be asked again"
+            "ECS goes on with it by itself: `cargo xtask status --env {env}` shows what it did, once \
+             AWS can be asked again"
         ),
         Verdict::DeadlinePassed { unseen: None, .. } => format!(
             "ECS goes on with it: `cargo xtask status --env {env}`; a longer `deadline` is set in \
