@@ -7,10 +7,15 @@
 //! by the first and taken down by the last.
 
 mod api;
+mod emulator;
 mod engine;
+mod engine_socket;
 mod interruption;
+mod machine;
+mod others;
 mod proxy;
 mod registry;
 mod rollout;
 mod rule;
 mod stage;
+mod started;

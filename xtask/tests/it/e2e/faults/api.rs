@@ -2,7 +2,6 @@
 //! by itself.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::rule::{Fault, Rule};
 use super::stage::{Stage, Turn};
@@ -21,8 +20,10 @@ const DISPENSABLE: [&str; 8] = [
     "ssm:DeleteParameter",
 ];
 
-/// What the deploy before a test's turn called of AWS, each once, in the order of the alphabet.
+/// What a deploy calls of AWS, each once, in the order of the alphabet.
 fn calls_of_a_clean_deploy(stage: &Stage) -> Vec<String> {
+    stage.proxy.set([]);
+    stage.deploy_a_good_version();
     let calls: BTreeSet<String> = stage.proxy.calls().into_iter().collect();
     let calls: Vec<_> = calls.into_iter().filter(|call| !call.contains(' ')).collect();
     assert!(calls.iter().any(|call| call == "ecs:UpdateService"), "{calls:?}");
@@ -143,6 +144,30 @@ fn credentials_that_are_not_taken_are_told_before_anything_is_changed() {
 }
 
 #[test]
+fn an_update_without_an_answer_is_looked_for() {
+    let stage = Turn::take();
+    stage.proxy.set([Rule::always("ecs:UpdateService", Fault::CutAnswer)]);
+    let version = stage.version("serves");
+    let run = stage.deploy(&[]).code(0).says("but loppestars was moved to loppestars:");
+    assert_eq!(run.json()["verdict"], "succeeded", "{run}");
+    assert_eq!(stage.serving().version, version);
+    stage.nothing_is_left();
+
+    stage.proxy.set([Rule::always("ecs:UpdateService", Fault::CutAfter(0))]);
+    changes_nothing(&stage, &[], 3, &["ecs:UpdateService: ", " as before, and not on loppestars:"]);
+    stage.nothing_is_left();
+
+    let cut = Rule::always("ecs:DescribeServices", Fault::CutAfter(0)).after("ecs:UpdateService");
+    stage.proxy.set([Rule::always("ecs:UpdateService", Fault::CutAnswer), cut]);
+    let version = stage.version("serves");
+    let run = stage.deploy(&[]).code(3).says("nobody knows whether loppestars was moved to");
+    run.says("`cargo xtask status` shows whether it was, and `cargo xtask rollback` undoes it");
+    stage.proxy.set([]);
+    stage.becomes(&version);
+    stage.nothing_is_left();
+}
+
+#[test]
 fn a_watch_goes_on_when_credentials_are_renewed() {
     let stage = Turn::take();
     let version = stage.version("serves");
@@ -181,10 +206,7 @@ fn a_watch_that_sees_nothing_says_so_at_its_deadline() {
         assert_eq!(report["verdict"], "deadline-passed", "{run}");
         run.says(said).says(verdict).says("xtask status");
         // ECS goes on with it all the same.
-        let end = std::time::Instant::now() + Duration::from_secs(20);
-        while stage.serving().version != version {
-            assert!(std::time::Instant::now() < end, "{call}: ECS did not go on");
-        }
+        stage.becomes(&version);
         stage.nothing_is_left();
     }
 }

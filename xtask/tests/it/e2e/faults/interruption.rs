@@ -64,17 +64,10 @@ fn in_the_middle_of_the_build_and_of_the_push() {
     // As other processes see it: an engine on this machine runs it.
     stage.version_with("serves", "RUN sleep 60.125");
     let deploy = stage.start(&["deploy", "--no-cache"]);
-    let sleeps = |yes: bool| {
-        let end = Instant::now() + Duration::from_secs(60);
-        while stage.runs("sleep 60.125") != yes {
-            assert!(Instant::now() < end, "the step of the build runs: {}", !yes);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    sleeps(true);
+    stage.wait_until(true, "sleep 60.125");
     deploy.signal("TERM");
     deploy.end().code(130).says("may be pushed: its build had not ended");
-    sleeps(false);
+    stage.wait_until(false, "sleep 60.125");
     stage.still_serves(&before);
     stage.nothing_is_left();
 
@@ -84,6 +77,61 @@ fn in_the_middle_of_the_build_and_of_the_push() {
             stays(&stage, &before, "INT", rule, "may be pushed: its build had not ended");
         }
     }
+}
+
+#[test]
+fn while_others_are_waited_for() {
+    let stage = Turn::take();
+    for signal in ["INT", "TERM"] {
+        stage.take_lock();
+        stage.version("serves");
+        let before = stage.serving();
+        let deploy = stage.start(&["deploy", "--format", "json"]);
+        deploy.wait_until_it_says("is being deployed by maria@desk (deploy, since now); waiting");
+        deploy.signal(signal);
+        let run = deploy.end().code(130).says("interrupted while waiting for the deploy lock: ");
+        run.says("is being deployed by maria@desk").says(" was pushed; nothing else was changed");
+        assert_eq!(stage.locks(), ["/xtask/lock/loppestars/loppestars"], "it is not ours");
+        stage.delete_locks();
+        stage.nothing_is_left();
+        stage.still_serves(&before);
+    }
+    stage.watches_for(600);
+    let before = stage.serving();
+    stage.begin_another_deployment();
+    for signal in ["INT", "TERM"] {
+        stage.version("serves");
+        let deploy = stage.start(&["deploy", "--format", "json"]);
+        deploy.wait_until_it_says("is under way; waiting for it to end");
+        deploy.signal(signal);
+        let run = deploy.end().code(130).says("waiting for the end of another deployment: ");
+        run.says(" was pushed; nothing else was changed");
+        stage.still_serves(&before);
+        stage.nothing_is_left();
+    }
+}
+
+#[test]
+fn while_the_deploy_lock_is_asked_for() {
+    let stage = Turn::take();
+    let before = stage.serving();
+    for (signal, fault) in [("INT", Fault::Hang), ("TERM", Fault::HangAnswer)] {
+        let rule = Rule::always("ssm:PutParameter", fault);
+        stays(&stage, &before, signal, rule, " was pushed; nothing else was changed");
+    }
+    // It hangs as well when the lock is to be given back.
+    let rule = Rule::always("ssm:GetParameter", Fault::Hang).after("ecs:RegisterTaskDefinition");
+    stage.version("serves");
+    stage.proxy.set([rule]);
+    let deploy = stage.start(&["deploy", "--format", "json"]);
+    stage.proxy.wait_for_a_fault();
+    deploy.signal("TERM");
+    let run = deploy.end().code(130);
+    let run = run.says("a revision may be registered, and loppestars was not moved to it");
+    run.says("the deploy lock of loppestars may still be held: the next deploy takes it over");
+    stage.still_serves(&before);
+    stage.delete_locks();
+    stage.nothing_is_left();
 }
 
 #[test]

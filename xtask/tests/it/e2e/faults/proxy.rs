@@ -122,7 +122,7 @@ impl Shared {
             reader.by_ref().take(head.length().unwrap_or(0)).read_to_end(&mut begun)?;
         }
         let name = head.name(&begun);
-        let (fault, epoch) = self.meet(&name);
+        let (fault, epoch) = self.meet(&name, head.length().unwrap_or(0));
         let mut upload = begun.as_slice().chain(&mut reader);
         match fault {
             None => self.pass(&head, &mut upload, client, true),
@@ -136,7 +136,7 @@ impl Shared {
             }
             Some(Fault::CutAfter(bytes)) => {
                 let server = self.forward(&head)?;
-                io::copy(&mut upload.take(bytes as u64), &mut &server).map(|_| ())
+                io::copy(&mut upload.take(bytes), &mut &server).map(|_| ())
             }
             Some(Fault::CutAnswer) => self.pass(&head, &mut upload, client, false),
             Some(Fault::Hang) => {
@@ -152,10 +152,10 @@ impl Shared {
     }
 
     /// Remembers a call, and says what happens to it.
-    fn meet(&self, name: &str) -> (Option<Fault>, usize) {
+    fn meet(&self, name: &str, length: u64) -> (Option<Fault>, usize) {
         let mut state = self.state();
         let State { rules, calls, met, epoch, .. } = &mut *state;
-        let fault = rules.iter_mut().find_map(|rule| rule.meets(name, calls));
+        let fault = rules.iter_mut().find_map(|rule| rule.meets(name, length, calls));
         calls.push(name.to_owned());
         if fault.is_some() {
             met.push(name.to_owned());

@@ -7,8 +7,9 @@ pub enum Fault {
     Aws(u16, &'static str, &'static str),
     /// A plain answer of this status: the registry's errors.
     Status(u16),
-    /// The connection is cut when so many bytes of the request's body have gone through.
-    CutAfter(usize),
+    /// The connection is cut when so many bytes of the request's body have gone through. Whoever
+    /// sends fewer does not meet it.
+    CutAfter(u64),
     /// The call is carried out, and the connection is cut in place of the answer.
     CutAnswer,
     /// The call goes nowhere, and no answer comes.
@@ -55,10 +56,11 @@ impl Rule {
         self
     }
 
-    /// The fault that a call meets, after these ones.
-    pub fn meets(&mut self, name: &str, before: &[String]) -> Option<Fault> {
+    /// The fault that a call meets whose body is this long, after these ones.
+    pub fn meets(&mut self, name: &str, length: u64, before: &[String]) -> Option<Fault> {
         let due = self.after.as_ref().is_none_or(|after| before.iter().any(|name| is(after, name)));
-        if !due || !is(&self.call, name) || (self.once && self.met) {
+        let short = matches!(self.fault, Fault::CutAfter(bytes) if length < bytes);
+        if !due || short || !is(&self.call, name) || (self.once && self.met) {
             return None;
         }
         self.met = true;
@@ -79,7 +81,7 @@ fn a_rule_meets_what_it_says() {
     let met = |mut rule: Rule, names: &[&str]| {
         let mut before = Vec::new();
         let mut meets = |name: &&str| {
-            let met = rule.meets(name, &before).is_some();
+            let met = rule.meets(name, 8, &before).is_some();
             before.push((*name).to_owned());
             met
         };
@@ -90,4 +92,6 @@ fn a_rule_meets_what_it_says() {
     assert_eq!(met(Rule::always("ecs:*", Fault::Hang), &calls), 3);
     assert_eq!(met(Rule::once("ecs:*", Fault::Hang), &calls), 1);
     assert_eq!(met(Rule::always("*", Fault::Hang).after("ecs:B"), &calls), 2);
+    assert_eq!(met(Rule::always("*", Fault::CutAfter(8)), &calls), 4);
+    assert_eq!(met(Rule::always("*", Fault::CutAfter(9)), &calls), 0);
 }

@@ -31,5 +31,5 @@ signal.signal(signal.SIGTERM, end)
 if BEHAVIOUR == "exits at once":
     sys.exit("planted: at once")
 if BEHAVIOUR == "exits late":
-    threading.Timer(3, late).start()
+    threading.Timer(5, late).start()
 ThreadingHTTPServer(("", 8080), Health).serve_forever()

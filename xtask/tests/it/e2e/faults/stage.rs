@@ -2,13 +2,13 @@
 //! before that.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::proxy::Proxy;
+use super::started::Started;
 use crate::e2e::http;
 use crate::e2e::project::{Copy, PORT};
 use crate::support::Run;
@@ -20,10 +20,10 @@ const PROXY_PORT: &str = "4578";
 const CONFIG: &str = "faults.toml";
 
 /// Long enough for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks.
-const TICK: Duration = Duration::from_millis(50);
+pub const TICK: Duration = Duration::from_millis(50);
 
 const DOCKERFILE: &str = r#"ARG BASE_IMAGE=scratch
 FROM ${BASE_IMAGE} AS runtime
@@ -34,12 +34,16 @@ CMD ["python3", "/service.py"]
 EXPOSE 8080
 "#;
 
-/// Lets a test say for how many seconds the emulator watches a new container.
-const SITE: &str = r#"import os, sys
+/// Lets a test say for how many seconds the emulator watches a new container, also while it does.
+const SITE: &str = r#"import os, sys, time
 class Seconds:
     def __index__(self):
-        with open(os.environ["STEADY_DELAY"]) as file:
-            return int(file.read())
+        start = time.monotonic()
+        while True:
+            with open(os.environ["STEADY_DELAY"]) as file:
+                if time.monotonic() - start >= float(file.read() or "inf"):
+                    return 0
+            time.sleep(0.05)
 if sys.orig_argv[1:2] == [os.environ["LAUNCHER"]]:
     from ministack.services import ecs
     assert ecs._ECS_DEPLOYMENT_STEADY_DELAY == 1
@@ -111,23 +115,48 @@ impl Stage {
         }
         copy.write("site/sitecustomize.py", SITE);
         copy.write("site/delay", "0");
-        let launcher = copy.path("target/xtask/ministack/launcher.py");
-        let mut up = copy.command(&["local", "up"]);
-        up.env("PYTHONPATH", copy.path("site")).env("STEADY_DELAY", copy.path("site/delay"));
-        up.env("LAUNCHER", launcher);
-        Run::new(&["local", "up"], up.output().unwrap()).code(0);
         let listens = format!("127.0.0.1:{PROXY_PORT}");
         let proxy = Proxy::start(&listens, &format!("127.0.0.1:{PORT}"));
-        Self { copy, proxy }
+        let stage = Self { copy, proxy };
+        stage.emulate();
+        stage
     }
 
-    /// Everything works, and a good version is deployed.
+    /// Starts what is not there: the emulator, and what runs in it. One that was ended by SIGTERM
+    /// goes on where it was.
+    pub fn emulate(&self) {
+        let mut up = self.copy.command(&["local", "up"]);
+        up.env("PYTHONPATH", self.path("site")).env("STEADY_DELAY", self.path("site/delay"));
+        up.env("LAUNCHER", self.path("target/xtask/ministack/launcher.py"));
+        up.env("PERSIST_STATE", "1");
+        Run::new(&["local", "up"], up.output().unwrap()).code(0);
+    }
+
+    /// Everything works, and a good version runs.
     fn begin(&self) {
         self.proxy.set([]);
         self.delete_locks();
         self.watches_for(0);
+        self.set_breaker(true, true);
+        if !self.is_well() {
+            self.deploy_a_good_version();
+        }
+    }
+
+    /// Deploys one, in place of what an earlier test left under way.
+    pub fn deploy_a_good_version(&self) {
         self.version("serves");
-        self.deploy(&[]).code(0);
+        self.deploy(&["--if-busy", "supersede"]).code(0);
+    }
+
+    /// Whether a service serves that no deployment is under way of.
+    pub fn is_well(&self) -> bool {
+        let service = self.service();
+        let primary = &service["deployments"][0];
+        service["runningCount"] == 1
+            && (primary["status"].as_str(), primary["rolloutState"].as_str())
+                == (Some("PRIMARY"), Some("COMPLETED"))
+            && self.health().0 == 200
     }
 
     /// A path in the copy.
@@ -193,11 +222,7 @@ impl Stage {
 
     /// As [`Self::start`], of this command.
     pub fn started(&self, args: &[&str], command: &mut std::process::Command) -> Started {
-        let log = self.path("started.log");
-        let stderr = std::fs::File::create(&log).unwrap();
-        let child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Started { args, child, log }
+        Started::new(args, command, self.path("started.log"))
     }
 
     /// Asks the emulator's AWS, past the proxy. The operation is as `x-amz-target` names it.
@@ -215,7 +240,7 @@ impl Stage {
     }
 
     /// The deploy locks that are held.
-    fn locks(&self) -> Vec<String> {
+    pub fn locks(&self) -> Vec<String> {
         let request = json!({ "Path": "/xtask/lock", "Recursive": true });
         let found = self.aws("AmazonSSM.GetParametersByPath", &request);
         let name = |parameter: &Value| parameter["Name"].as_str().unwrap().to_owned();
@@ -299,9 +324,15 @@ impl Stage {
         left
     }
 
-    /// Whether a process with this command line runs, also in a container.
-    pub fn runs(&self, command: &str) -> bool {
-        processes().any(|process| words(&process, "cmdline").join(" ") == command)
+    /// Waits until a process with this command line runs, also in a container, or none does.
+    #[track_caller]
+    pub fn wait_until(&self, runs: bool, command: &str) {
+        let end = Instant::now() + PATIENCE;
+        let is_it = |process: PathBuf| words(&process, "cmdline").join(" ") == command;
+        while processes().any(is_it) != runs {
+            assert!(Instant::now() < end, "`{command}` runs: {}", !runs);
+            std::thread::sleep(TICK);
+        }
     }
 }
 
@@ -326,42 +357,5 @@ impl Drop for Stage {
             let ids = text.split_whitespace();
             let _ = docker(&["image", "rm", "--force"].into_iter().chain(ids).collect::<Vec<_>>());
         }
-    }
-}
-
-/// A command that was started.
-pub struct Started {
-    args: Vec<String>,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Started {
-    /// Waits until its standard error holds this.
-    #[track_caller]
-    pub fn wait_until_it_says(&self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let said = std::fs::read_to_string(&self.log).unwrap();
-            if said.contains(text) {
-                return;
-            }
-            assert!(Instant::now() < end, "it never said {text}, but: {said}");
-            std::thread::sleep(TICK);
-        }
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Waits for its end.
-    pub fn end(self) -> Run {
-        let mut output = self.child.wait_with_output().unwrap();
-        output.stderr = std::fs::read(&self.log).unwrap();
-        Run::new(&self.args.iter().map(String::as_str).collect::<Vec<_>>(), output)
     }
 }
