@@ -43,14 +43,8 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
         }
         ImageSource::Build(build) => {
             let wanted = Wanted {
-                output: Output::Push,
                 registry: Some((environment, &facts.registry)),
-                target: None,
-                tags: &[],
-                how: &args.how,
-                force: false,
-                metadata_file: &metadata_file,
-                timeline: None,
+                ..Wanted::plain(Output::Push, &args.how, &metadata_file)
             };
             let found = prepare::look(ui, Some(&aws), build, &wanted).await;
             let prepared = prepare::prepare(config, build, &found, &wanted);

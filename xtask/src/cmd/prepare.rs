@@ -38,6 +38,22 @@ pub struct Wanted<'a> {
     pub timeline: Option<&'a Path>,
 }
 
+impl<'a> Wanted<'a> {
+    /// The configured stage and tags, and nothing out of the ordinary.
+    pub fn plain(output: Output, how: &'a HowToBuild, metadata_file: &'a Path) -> Self {
+        Self {
+            output,
+            registry: None,
+            target: None,
+            tags: &[],
+            how,
+            force: false,
+            metadata_file,
+            timeline: None,
+        }
+    }
+}
+
 /// The steps towards an image.
 pub struct Prepared {
     /// The steps.

@@ -33,16 +33,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RunArgs) -> Result<Exit> {
     let facts = facts.context("all checks are well, and there are no facts")?;
     let scratch = crate::proc::Scratch::new()?;
     let metadata_file = scratch.path().join("metadata.json");
-    let wanted = Wanted {
-        output: Output::Load,
-        registry: None,
-        target: None,
-        tags: &[],
-        how: &args.how,
-        force: false,
-        metadata_file: &metadata_file,
-        timeline: None,
-    };
+    let wanted = Wanted::plain(Output::Load, &args.how, &metadata_file);
     let mut steps = prepare::prepare(config, &facts, &Found::default(), &wanted).steps;
     let names = steps.iter().find_map(|step| match step {
         Step::Build(build) => build.names.first().cloned(),

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::summary::{Summary, hit_rate, percent, result, short, to, well};
 use super::{Record, Verdict};
-use crate::progress::html::{Escaped, round_step};
+use crate::progress::html::{self, Escaped, open, round_step};
 use crate::progress::text::{bytes, duration};
 
 const STYLE: &str = include_str!("page.css");
@@ -31,16 +31,7 @@ pub fn html(records: &[Record], title: &str) -> String {
 }
 
 fn write(page: &mut String, records: &[Record], title: &str) -> fmt::Result {
-    let title = Escaped(title);
-    write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" \
-         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}: builds</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n"
-    )?;
+    open(page, title, "builds", STYLE)?;
     let summary = Summary::of(records);
     facts(page, &summary)?;
     if !records.is_empty() {
@@ -62,12 +53,7 @@ fn facts(page: &mut String, summary: &Summary) -> fmt::Result {
         vec![("builds", summary.builds.to_string()), ("succeeded", summary.succeeded.to_string())];
     facts.extend(summary.median_seconds.map(|seconds| ("median", duration(seconds))));
     facts.extend(summary.cache_hit_rate.map(|rate| ("cached", percent(rate))));
-    page.push_str("<ul class=\"facts\">\n");
-    for (what, value) in facts {
-        writeln!(page, "<li>{what} <b>{}</b></li>", Escaped(&value))?;
-    }
-    page.push_str("</ul>\n");
-    Ok(())
+    html::facts(page, &facts)
 }
 
 fn durations(page: &mut String, records: &[Record], summary: &Summary) -> fmt::Result {

@@ -1,5 +1,6 @@
 //! Calls side by side, but never more than a few at once.
 
+use std::convert::Infallible;
 use std::future::Future;
 
 use anyhow::Result;
@@ -19,20 +20,13 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
-    let mut calls = calls.into_iter();
-    let mut running = JoinSet::new();
     let mut results = Vec::new();
-    loop {
-        while running.len() < AT_ONCE
-            && let Some(call) = calls.next()
-        {
-            running.spawn(call);
-        }
-        match running.join_next().await {
-            Some(result) => results.push(result??),
-            None => return Ok(results),
-        }
-    }
+    each(calls, |result: Result<T>| {
+        results.push(result?);
+        Ok::<_, anyhow::Error>(())
+    })
+    .await?;
+    Ok(results)
 }
 
 /// Awaits all of these, [`AT_ONCE`] at a time, and gives their results in the order of the calls.
@@ -43,9 +37,29 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     let numbered = calls.into_iter().enumerate();
-    let mut calls = numbered.map(|(index, call)| async move { (index, call.await) });
-    let mut running = JoinSet::new();
+    let calls = numbered.map(|(index, call)| async move { (index, call.await) });
     let mut results = Vec::new();
+    let Ok(()) = each(calls, |result| {
+        results.push(result);
+        Ok::<_, Infallible>(())
+    })
+    .await;
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Awaits calls, [`AT_ONCE`] at a time, and hands each result on as it is had, until one is not
+/// taken; what is still under way is dropped then.
+async fn each<T, F, E>(
+    calls: impl IntoIterator<Item = F>,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut calls = calls.into_iter();
+    let mut running = JoinSet::new();
     loop {
         while running.len() < AT_ONCE
             && let Some(call) = calls.next()
@@ -53,14 +67,12 @@ where
             running.spawn(call);
         }
         match running.join_next().await {
-            Some(Ok(result)) => results.push(result),
+            Some(Ok(result)) => take(result)?,
             // Nobody cancels them: it is a bug, and goes on as one.
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
-            None => break,
+            None => return Ok(()),
         }
     }
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

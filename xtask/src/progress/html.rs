@@ -2,6 +2,37 @@
 
 use std::fmt::{self, Write as _};
 
+/// Begins a page that needs nothing else and forbids scripts and requests to itself. `what` says
+/// what is shown of `title`.
+///
+/// # Errors
+/// None: writing into a string can not fail.
+pub fn open(page: &mut String, title: &str, what: &str, style: &str) -> fmt::Result {
+    let title = Escaped(title);
+    write!(
+        page,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}: {what}</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
+         <h1>{title}</h1>\n"
+    )
+}
+
+/// The few facts at the top of a page, each with what it is.
+///
+/// # Errors
+/// None: writing into a string can not fail.
+pub fn facts(page: &mut String, facts: &[(&str, String)]) -> fmt::Result {
+    page.push_str("<ul class=\"facts\">\n");
+    for (what, value) in facts {
+        writeln!(page, "<li>{what} <b>{}</b></li>", Escaped(value))?;
+    }
+    page.push_str("</ul>\n");
+    Ok(())
+}
+
 /// Text for an element or an attribute in double quotes.
 pub struct Escaped<'a>(pub &'a str);
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    html::{Escaped, round_step},
+    html::{Escaped, open, round_step},
     report::{BuildReport, Outcome, PhaseReport, StageReport, StepReport, StepState},
     text::{bytes, count, duration},
 };
@@ -24,16 +24,7 @@ pub fn html(report: &BuildReport, title: &str) -> String {
 }
 
 fn write(page: &mut String, report: &BuildReport, title: &str) -> fmt::Result {
-    let title = Escaped(title);
-    write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" \
-         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}: build timeline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n"
-    )?;
+    open(page, title, "build timeline", STYLE)?;
     facts(page, report)?;
     if let Some(failure) = &report.failure {
         let text = match &failure.step {
@@ -69,12 +60,7 @@ fn facts(page: &mut String, report: &BuildReport) -> fmt::Result {
     ];
     facts.extend(report.pushed_bytes.map(|pushed| ("pushed", bytes(pushed))));
     facts.extend(report.started.map(|started| ("started", started.to_string())));
-    page.push_str("<ul class=\"facts\">\n");
-    for (what, value) in facts {
-        writeln!(page, "<li>{what} <b>{}</b></li>", Escaped(&value))?;
-    }
-    page.push_str("</ul>\n");
-    Ok(())
+    super::html::facts(page, &facts)
 }
 
 fn legend(page: &mut String) -> fmt::Result {

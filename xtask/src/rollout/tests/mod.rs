@@ -3,6 +3,7 @@
 mod blind;
 mod build;
 mod events;
+mod exits;
 mod messages;
 mod phases;
 mod property;
