@@ -20,8 +20,7 @@ use crate::interrupt;
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::stack::{configured, services, template};
 use crate::plan::infra::{self, ImageValue, Kind, StackPlan};
-pub use execute::execute;
-pub use hold::hold;
+pub use hold::carry_out;
 
 /// What an interruption undoes it as.
 const CHANGE_SET: &str = "change set";

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::apply::infra::{discard, execute, hold, propose, settled};
+use crate::apply::infra::{carry_out, discard, propose, settled};
 use crate::aws::{self, Aws, Session};
 use crate::config::{Config, Environment};
 use crate::event::Event;
@@ -122,16 +122,7 @@ pub async fn deploy(ui: &Ui, config: &Config, yes: bool, dry_run: bool) -> Resul
     if !plan.changes.is_empty() {
         ui.emit(&Event::StepStarted { number: 1, of: 1, step: plan.title() });
         let start = Instant::now();
-        let (lock, proposal) = hold(ui, &session, environment, &config.root, proposal).await?;
-        let executed = execute(ui, &session.aws(), environment, proposal).await;
-        if let Some(lock) = lock
-            && let Some(lost) = lock.end(ui).await
-        {
-            let text = format!("{:#}, while the stack was changed", lost.failure().message);
-            let hint = Some("`cargo xtask status` shows what runs".into());
-            ui.emit(&Event::Warning { text, hint });
-        }
-        executed?;
+        carry_out(ui, &session, environment, &config.root, proposal).await?;
         let seconds = start.elapsed().as_secs_f64();
         ui.emit(&Event::StepFinished { number: 1, seconds, detail: None });
     }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::companion::{self, Concrete};
 use super::{Place, base_image, lock, ministack, process, secret};
-use crate::apply::infra::{execute, propose, settled};
-use crate::aws::{self, Aws};
+use crate::apply::infra::{carry_out, propose, settled};
+use crate::aws::{self, Aws, Session};
 use crate::event::Event;
 use crate::exit::Failure;
 use crate::interrupt::remember;
@@ -172,7 +172,8 @@ impl Up<'_> {
                 let unchanged = proposal.plan.changes.is_empty();
                 let text = proposal.plan.to_string();
                 let proposal = settled(aws, proposal).await?;
-                execute(ui, aws, place.environment, proposal).await?;
+                let session = Session::connect(place.environment).await;
+                carry_out(ui, &session, place.environment, &place.config.root, proposal).await?;
                 Ok(if unchanged { text } else { "the stack is up".to_owned() })
             }
             Step::Secret { output, keys } => {

@@ -23,7 +23,7 @@ const BLIND: Duration = Duration::from_secs(5 * 60);
 /// [`Exit::RolledBack`]: it failed, and CloudFormation put everything back.
 /// [`Exit::RolloutFailed`]: it failed, and was not put back. Both name the first resource that
 /// failed, and why.
-pub async fn execute(
+pub(super) async fn execute(
     ui: &Ui,
     aws: &Aws,
     environment: &Environment,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::execute::execute;
 use super::{Proposal, busy, discard, on, propose, settled};
 use crate::apply::lock::{self, Lock, Timing};
 use crate::aws::{Aws, Session};
@@ -15,6 +16,30 @@ use crate::exit::{Exit, Failure};
 use crate::observe::stack::services;
 use crate::ui::Ui;
 
+/// Makes a change that was proposed, under the deploy locks.
+///
+/// # Errors
+/// A lock can not be had; a deployment is under way, or something else would change by now; or
+/// the change fails.
+pub async fn carry_out(
+    ui: &Ui,
+    session: &Session,
+    environment: &Environment,
+    root: &Path,
+    proposal: Proposal,
+) -> Result<()> {
+    let (lock, proposal) = hold(ui, session, environment, root, proposal).await?;
+    let executed = execute(ui, &session.aws(), environment, proposal).await;
+    if let Some(lock) = lock
+        && let Some(lost) = lock.end(ui).await
+    {
+        let text = format!("{}, while the stack was changed", lost.failure());
+        let hint = Some("`cargo xtask status` shows what runs".into());
+        ui.emit(&Event::Warning { text, hint });
+    }
+    executed
+}
+
 /// Waits for the deploy locks of the services that are there, and sees that the proposal still
 /// holds: when somebody deployed meanwhile, it is worked out anew, for what runs now. Whoever has
 /// agreed to it has agreed to the same changes, or is asked to look again.
@@ -23,7 +48,7 @@ use crate::ui::Ui;
 /// [`Exit::DeadlinePassed`]: a lock was not given back in time. [`Exit::Superseded`]: a deployment
 /// is under way, or something else would change by now. The proposal is taken back, and no lock is
 /// held then.
-pub async fn hold(
+async fn hold(
     ui: &Ui,
     session: &Session,
     environment: &Environment,
