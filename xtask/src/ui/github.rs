@@ -84,13 +84,13 @@ impl Github {
             format!(",file={},line={line}", property(&file))
         });
         let title = property(title);
-        format!("::error title={title}{place}::{}", escape(&format!("{text}{hint}")))
+        format!("::error title={title}{place}::{}", data(&format!("{text}{hint}")))
     }
 
     /// A warning annotation.
     pub fn warning(&self, text: &str, hint: Option<&str>) -> String {
         let hint = hint.map_or(String::new(), |hint| format!("\nhint: {hint}"));
-        format!("::warning::{}", escape(&format!("{text}{hint}")))
+        format!("::warning::{}", data(&format!("{text}{hint}")))
     }
 
     /// Notes for the summary what a failed task said.
@@ -182,6 +182,11 @@ pub fn harmless(text: &str, json: bool) -> String {
     text.lines().map(line).collect()
 }
 
+/// A text as the data of an annotation, without what commands a terminal.
+fn data(text: &str) -> String {
+    escape(&text.lines().map(sanitise).collect::<Vec<_>>().join("\n"))
+}
+
 /// Escapes the data of a workflow command.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
@@ -216,7 +221,7 @@ mod tests {
         let github = github(None, None);
         assert_eq!(
             github.error("a: b, c", "a\n::set-output", Some("x"), None),
-            "::error title=a%3A b%2C c::a%0A::set-output%0A%0Ahint: x"
+            "::error title=a%3A b%2C c::a%0A: :set-output%0A%0Ahint: x"
         );
         let at = |file: &str| {
             github.error("t", "a%0A", None, Some(&Place { file: file.into(), line: 6 }))
@@ -226,7 +231,8 @@ mod tests {
             "::error title=t,file=a%2Cb/Dockerfile,line=6::a%250A"
         );
         assert_eq!(at("/elsewhere/x"), "::error title=t,file=/elsewhere/x,line=6::a%250A");
-        assert_eq!(github.warning("50%", None), "::warning::50%25");
+        let warning = github.warning("50%\r\n\u{1b}[31m::error::x", Some("y"));
+        assert_eq!(warning, "::warning::50%25%0A: :error::x%0Ahint: y");
     }
 
     #[test]

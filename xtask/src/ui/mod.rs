@@ -326,8 +326,7 @@ impl Ui {
         let exit = exit_of(error);
         // Else the error would be folded away with the step that failed.
         self.end_group();
-        let clean: Vec<_> = text.lines().map(sanitise).collect();
-        self.line(&github.error(exit.meaning(), &clean.join("\n"), hint, place_of(error)));
+        self.line(&github.error(exit.meaning(), text, hint, place_of(error)));
         if github.published() {
             return;
         }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::deployed::{Deployed, MADE_UP};
-use crate::stand_in::cloud::Cloud;
+use crate::stand_in::cloud::{Cloud, READ_ONLY};
 use crate::support::Run;
 
 /// What was registered, with members that nobody knows at every depth, and with numbers in every
@@ -60,16 +60,9 @@ fn a_deploy_registers_what_runs_to_the_last_byte_but_for_what_it_changes() {
     expected = replace(&expected, reserved, r#"{"key":"xtask:previous","value":"app:1"}"#);
     // ECS told of more than can be registered, and the stand-in takes none of that.
     let described = deployed.cloud.described(1)["taskDefinition"].clone();
-    for member in [
-        "taskDefinitionArn",
-        "revision",
-        "status",
-        "requiresAttributes",
-        "compatibilities",
-        "registeredAt",
-        "registeredBy",
-    ] {
-        assert!(!described[member].is_null(), "{member}");
+    let told = READ_ONLY.iter().filter(|member| !described[**member].is_null());
+    assert_eq!(told.count(), 7);
+    for member in READ_ONLY {
         assert!(!expected.contains(&format!("\"{member}\"")), "{member}");
     }
     assert_eq!(deployed.server.bodies("RegisterTaskDefinition"), [expected.as_str()]);
@@ -79,6 +72,28 @@ fn a_deploy_registers_what_runs_to_the_last_byte_but_for_what_it_changes() {
     let expected = replace(&expected, "app@sha256:2", "app@sha256:3");
     let expected = replace(&expected, r#""value":"app:1""#, r#""value":"app:2""#);
     assert_eq!(deployed.server.bodies("RegisterTaskDefinition")[1], expected);
+}
+
+/// Another tool deploys in between: what it registered is the base of the next one, and what is
+/// declared comes back.
+#[test]
+fn what_another_tool_registered_is_shown_and_built_upon() {
+    let declared = "[env.test.environment]\nLEVEL = \"debug\"\n";
+    let deployed = Deployed::new(&format!("{MADE_UP}{declared}"), Box::new(|_, _| None));
+    deploy(&deployed, "sha256:a").code(0);
+    let status = || deployed.project.run(&["status", "--env", "test"]).code(0).stdout();
+    assert!(!status().contains("a deploy would change"), "{}", status());
+
+    deployed.cloud.deploy("api", "r.example/app@sha256:theirs");
+    let drift = "  a deploy would change  + containers.app.environment.LEVEL  debug\n";
+    assert!(status().contains(drift), "{}", status());
+    deploy(&deployed, "sha256:b").code(0).says("+ containers.app.environment.LEVEL  debug");
+    let described = deployed.cloud.described(4);
+    let container = &described["taskDefinition"]["containerDefinitions"][0];
+    assert_eq!(container["image"], "r.example/app@sha256:b");
+    assert_eq!(container["environment"][0]["value"], "debug");
+    assert_eq!(previous(&deployed, 4).as_deref(), Some("app:3"), "theirs served");
+    assert!(!status().contains("a deploy would change"), "{}", status());
 }
 
 /// What a revision says of the one before it.

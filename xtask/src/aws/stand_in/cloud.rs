@@ -12,7 +12,7 @@ use super::server::{ACCOUNT, Parameters};
 const CONTAINER: &str = "app";
 
 /// What ECS adds to a task definition and takes from nobody.
-const READ_ONLY: [&str; 9] = [
+pub const READ_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
     "status",

@@ -62,6 +62,11 @@ fn a_deploy_that_goes_well() {
     let run = deployed.project.run(&ARGS).code(0);
     assert_groups(&run);
     assert_eq!(errors(&run), Vec::<String>::new());
+    // The token is as young as can be when it is used.
+    let calls = deployed.project.calls();
+    let [.., login, build] = calls.as_slice() else { panic!("{calls:?}") };
+    assert!(login.starts_with("login --username AWS --password-stdin r.example"), "{calls:?}");
+    assert!(build.starts_with("buildx build --builder default"), "{calls:?}");
     let groups = run.stderr().matches("::group::[").count();
     assert!(run.stderr().contains(&format!("::group::[{groups}/{groups}] check that ")), "{run}");
     let digest = format!("sha256:{}", "ab".repeat(32));
