@@ -199,24 +199,33 @@ pub async fn update(
     if change.is_idle(update.force) {
         return Ok(change.unchanged(update));
     }
-    let Change { facts, image, next, differences, same } = change;
+    let facts = &change.facts;
     if let Some(ours) = guard.replaces
         && facts.primary != ours
     {
-        anyhow::bail!(
+        // ECS went back to it by itself.
+        if matches!(&change.next, Next::Existing(arn) if *arn == facts.task_definition_arn) {
+            return Ok(change.unchanged(update));
+        }
+        let text = format!(
             "{} is on {} by now (deployment {}), which somebody else deployed",
             update.service,
             facts.revision(),
             facts.primary
         );
+        let hint = "that is left to them: `cargo xtask status` shows it";
+        return Err(Failure::new(Exit::Superseded, text).hint(hint).into());
     }
+    let Change { facts, image, next, differences, same } = change;
     let previous = facts.task_definition_arn.clone();
     let task_definition = match next {
         Next::Existing(arn) => arn,
         Next::Register(_) if same => previous.clone(),
         Next::Register(mut input) => {
-            if let Some(served) = &facts.served {
-                set_tag(&mut input, PREVIOUS_TAG, revision(served));
+            // That of the revision it is made from is about another time.
+            match &facts.served {
+                Some(served) => set_tag(&mut input, PREVIOUS_TAG, revision(served)),
+                None => remove_tag(&mut input, PREVIOUS_TAG),
             }
             let service = &update.service;
             remember(
@@ -228,14 +237,19 @@ pub async fn update(
     };
     guard.hold(&update.service).await?;
     let first = facts.desired == 0;
-    let desired = update.desired_count.unwrap_or(facts.desired);
+    // Somebody may have scaled it since the plan was made.
+    let count = update.desired_count.filter(|_| first);
+    let desired = count.unwrap_or(facts.desired);
+    // Without that ECS would begin no deployment for the revision that the service is on, and the
+    // verdict would be that of an earlier one.
+    let force = update.force || task_definition == previous;
     let (service, to) = (&update.service, revision(&task_definition));
     let subject = format!("service {service}");
     remember(
         subject.as_str(),
         format!("asked ECS to move {service} to {to}: `cargo xtask status` shows whether it did"),
     );
-    let ours = match update_service(aws, update, &task_definition).await {
+    let ours = match update_service(aws, update, &task_definition, count, force).await {
         Ok(ours) => ours,
         Err(error) => lost::look_again(ui, aws, update, &task_definition, &facts, error).await?,
     };
@@ -276,12 +290,21 @@ enum Next {
 }
 
 fn set_tag(input: &mut Value, key: &str, value: &str) {
+    remove_tag(input, key);
     if !input["tags"].is_array() {
         input["tags"] = json!([]);
     }
     if let Some(tags) = input["tags"].as_array_mut() {
-        tags.retain(|tag| tag["key"] != key);
         tags.push(json!({ "key": key, "value": value }));
+    }
+}
+
+fn remove_tag(input: &mut Value, key: &str) {
+    if let Some(tags) = input["tags"].as_array_mut() {
+        tags.retain(|tag| tag["key"] != key);
+        if tags.is_empty() {
+            input.as_object_mut().map(|input| input.shift_remove("tags"));
+        }
     }
 }
 
@@ -295,15 +318,21 @@ async fn register(aws: &Aws, input: &Value) -> Result<String> {
 }
 
 /// Moves the service, and returns the deployment that does.
-async fn update_service(aws: &Aws, update: &Update, task_definition: &str) -> Result<Deployment> {
+async fn update_service(
+    aws: &Aws,
+    update: &Update,
+    task_definition: &str,
+    count: Option<u32>,
+    force: bool,
+) -> Result<Deployment> {
     let answer = aws
         .ecs
         .update_service()
         .cluster(&update.cluster)
         .service(&update.service)
         .task_definition(task_definition)
-        .set_desired_count(update.desired_count.and_then(|count| i32::try_from(count).ok()))
-        .force_new_deployment(update.force)
+        .set_desired_count(count.and_then(|count| i32::try_from(count).ok()))
+        .force_new_deployment(force)
         .send()
         .await
         .map_err(|error| explain("ecs:UpdateService", &error))?;

@@ -71,6 +71,9 @@ pub struct Done {
     pub ran: Option<run::Ran>,
     /// What became of each service's update.
     pub updated: BTreeMap<String, Updated>,
+    /// Whether the rollouts were watched, or began to be: before that, a service that was moved is
+    /// one whose neighbour was not.
+    pub watched: bool,
     /// What became of each rollout.
     pub outcomes: BTreeMap<String, Outcome>,
     /// What the health URL said.
@@ -230,9 +233,11 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
         Step::Watch { services, deadline } => {
             let (session, environment) = context.session()?;
             let updated: Vec<_> = done.changed(services).cloned().collect();
+            done.watched = true;
             let (ui, cluster, tempo) = (context.ui, &environment.cluster, Tempo::default());
             let outcomes = watch::watch(ui, session, cluster, &updated, tempo, *deadline).await?;
             let verdict = crate::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
+            let each = each(&outcomes, verdict.as_ref());
             done.outcomes.extend(outcomes);
             match verdict {
                 Some(verdict @ Verdict::Succeeded { .. }) => {
@@ -248,7 +253,11 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
                     }
                     Ok(Some(verdict.to_string()))
                 }
-                Some(verdict) => Err(watch::failure(&verdict, environment).into()),
+                Some(verdict) => {
+                    let mut failure = watch::failure(&verdict, environment);
+                    failure.message = each.unwrap_or(failure.message);
+                    Err(failure.into())
+                }
                 None => Ok(None),
             }
         }
@@ -280,6 +289,15 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             Ok(Some(detail))
         }
     }
+}
+
+/// How each of several rollouts ended, by service, the worst first; `None` for a single one.
+fn each(outcomes: &BTreeMap<String, Outcome>, worst: Option<&Verdict>) -> Option<String> {
+    let mut said: Vec<_> = outcomes.iter().collect();
+    said.sort_by_key(|(_, outcome)| Some(&outcome.verdict) != worst);
+    let said: Vec<_> =
+        said.iter().map(|(service, outcome)| format!("{service} {}", outcome.verdict)).collect();
+    (said.len() > 1).then(|| said.join("; "))
 }
 
 async fn create_repository(context: &Context<'_>, name: &str) -> Result<()> {

@@ -1,7 +1,5 @@
 //! After a failed rollout or check: the earlier revision is put back where ECS did not.
 
-use std::time::Duration;
-
 use super::ecs::{Guard, Updated, update};
 use super::lock::Lock;
 use super::watch::{Tempo, watch};
@@ -23,14 +21,14 @@ pub async fn put_back(
     done: &Done,
     error: anyhow::Error,
 ) -> anyhow::Error {
-    // When ECS rolled one of several services back, the others go back, too.
-    let (
-        Some((session, environment)),
-        Exit::RolloutFailed | Exit::VerificationFailed | Exit::RolledBack,
-    ) = (context.aws, exit_of(&error))
-    else {
-        return error;
+    // When ECS rolled one of several services back, the others go back, too; and those that were
+    // moved before the update of another one failed.
+    let failed = match exit_of(&error) {
+        Exit::RolloutFailed | Exit::VerificationFailed | Exit::RolledBack => true,
+        Exit::Superseded | Exit::DeadlinePassed | Exit::Interrupted => false,
+        _ => !done.watched,
     };
+    let Some((session, environment)) = context.aws.filter(|_| failed) else { return error };
     let wanted =
         done.updated.values().filter_map(|updated| Some((updated, goes_to(done, updated)?)));
     let lock = done.lock.as_deref();
@@ -56,8 +54,8 @@ pub async fn put_back(
     }
     // All of them first, and then they are watched side by side.
     let watched: Vec<_> = going.iter().map(|(_, back)| back.clone()).collect();
-    let deadline = environment.deadline.min(Duration::from_secs(600));
     let (ui, cluster, tempo) = (context.ui, &environment.cluster, Tempo::default());
+    let deadline = environment.deadline;
     let outcomes = match watch(ui, session, cluster, &watched, tempo, deadline).await {
         Ok(outcomes) => outcomes,
         Err(problem) => return error.context(format!("{problem:#}")),
@@ -68,6 +66,9 @@ pub async fn put_back(
             Some(Verdict::Succeeded { .. }) | None => {
                 remember(format!("service {service}"), format!("{service} is back on {to}"));
                 back.push(format!("{service} is back on {to}"));
+            }
+            Some(verdict @ Verdict::DeadlinePassed { .. }) => {
+                stuck.push(format!("{service} is on its way back to {to}: {verdict}"));
             }
             Some(verdict) => {
                 stuck.push(format!("{service} could not be put back on {to}: {verdict}"));
@@ -84,7 +85,6 @@ pub async fn put_back(
         let text = format!("{}, and that does not answer either: {problem:#}", back.join(", "));
         let hint = Some("the trouble may be elsewhere: `cargo xtask doctor`".into());
         context.ui.emit(&Event::Warning { text, hint });
-        return error;
     }
     // A failed check stays a failed check; a failed rollout that was put back is a rollback.
     let exit = match exit_of(&error) {
@@ -113,16 +113,14 @@ async fn answers(aws: &Aws, plan: &Plan) -> anyhow::Result<()> {
 fn goes_to<'a>(done: &Done, updated: &'a Updated) -> Option<&'a str> {
     updated.target.as_ref()?.previous_task_definition.as_ref()?;
     let outcome = done.outcomes.get(&updated.service);
-    let stays = matches!(
-        outcome.map(|outcome| &outcome.verdict),
-        Some(
-            Verdict::Succeeded { .. }
-                | Verdict::Failed {
-                    rollback: RollbackOutcome::NotStarted | RollbackOutcome::Unknown,
-                    ..
-                }
-        )
-    );
+    let stays = match outcome.map(|outcome| &outcome.verdict) {
+        Some(Verdict::Succeeded { .. }) => true,
+        Some(Verdict::Failed { rollback, .. }) => {
+            matches!(rollback, RollbackOutcome::NotStarted | RollbackOutcome::Unknown)
+        }
+        Some(_) => false,
+        None => !done.watched,
+    };
     updated.goes_back_to().filter(|_| stays)
 }
 
@@ -140,7 +138,7 @@ async fn go_back(
     remember(
         format!("service {service}"),
         format!(
-            "{service} is on {from}, which failed, and was not put back on {to} yet: \
+            "{service} is on {from}, and was not put back on {to} yet: \
              `cargo xtask rollback` does it"
         ),
     );

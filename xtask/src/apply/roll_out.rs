@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Context, Done, Updated, apply, ecs, lock, recover, take};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::observe::ecs::revision;
 use crate::plan::deploy::{Plan, Step};
 
@@ -23,8 +23,12 @@ pub async fn roll_out(
 ) -> Result<()> {
     let mut result = apply(context, plan, done).await;
     if let Err(error) = result {
-        result =
-            Err(if put_back { recover::put_back(context, plan, done, error).await } else { error });
+        let error = match put_back && exit_of(&error) != Exit::Superseded {
+            true => recover::put_back(context, plan, done, error).await,
+            false if done.watched => error,
+            false => with_moved(done, error),
+        };
+        result = Err(error);
     }
     let Some(lock) = done.lock.take() else { return result };
     match lock.end(context.ui).await {
@@ -34,8 +38,20 @@ pub async fn roll_out(
     }
 }
 
-/// Somebody else took a lock over: what was done until then is left to them.
-fn superseded(done: &Done, lost: &lock::Lost) -> Failure {
+/// An update that failed, with what was moved before it and stays as it is.
+fn with_moved(done: &Done, error: anyhow::Error) -> anyhow::Error {
+    let moved = moved(done);
+    if moved.is_empty() {
+        return error;
+    }
+    let mut failure =
+        Failure::new(exit_of(&error), format!("{error:#}; {}, and stays", moved.join(", ")));
+    failure.hint = hint_of(&error).map(str::to_owned);
+    failure.into()
+}
+
+/// What was moved, for people.
+fn moved(done: &Done) -> Vec<String> {
     let moved = done.updated.values().filter_map(|updated| {
         let target = updated.target.as_ref()?;
         let to = revision(&updated.task_definition);
@@ -44,7 +60,12 @@ fn superseded(done: &Done, lost: &lock::Lost) -> Failure {
             updated.service, target.deployment_id
         ))
     });
-    let moved: Vec<_> = moved.collect();
+    moved.collect()
+}
+
+/// Somebody else took a lock over: what was done until then is left to them.
+fn superseded(done: &Done, lost: &lock::Lost) -> Failure {
+    let moved = moved(done);
     let mut failure = lost.failure();
     failure.message.push_str(&match moved.as_slice() {
         [] => "; no service had been changed".to_owned(),

@@ -157,7 +157,7 @@ async fn a_newer_deployment_that_comes_after_the_verdict_is_left_alone() {
         None
     }));
     let error = deploy.run(&[("api", BAD)], true).await.unwrap_err();
-    assert_eq!(exit_of(&error), Exit::RolloutFailed, "{error:#}");
+    assert_eq!(exit_of(&error), Exit::Superseded, "{error:#}");
     assert!(error.to_string().contains("which somebody else deployed"), "{error:#}");
     assert_eq!(deploy.cloud.runs("api"), NEW);
     assert_eq!(deploy.stand_in.calls("UpdateService").len(), 1);
@@ -185,4 +185,78 @@ async fn who_lost_the_lock_claims_no_success_and_puts_nothing_back() {
         let held = deploy.cloud.parameters.get("/xtask/lock/app/api").unwrap();
         assert!(held.contains("f00"), "the other one's lock stays: {held}");
     }
+}
+
+#[tokio::test]
+async fn what_was_moved_before_the_next_update_failed_goes_back_or_is_named() {
+    let refused = || {
+        Deploy::twisted(Box::new(|_, operation, request, _| {
+            (operation == "UpdateService" && request["service"] == "web").then(|| {
+                (400, json!({ "__type": "AccessDeniedException", "message": "not this one" }))
+            })
+        }))
+    };
+    let mut deploy = refused();
+    let error = deploy.run(&[("api", NEW), ("web", NEW)], true).await.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Prerequisite, "{error:#}");
+    assert!(error.to_string().ends_with("; api is back on app:1"), "{error:#}");
+    assert_eq!((deploy.cloud.runs("api"), deploy.cloud.runs("web")), (OLD.into(), OLD.into()));
+
+    let mut deploy = refused();
+    let error = deploy.run(&[("api", NEW), ("web", NEW)], false).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("not this one") && text.contains("api had been moved to app:2"),
+        "{text}"
+    );
+    assert_eq!(deploy.cloud.runs("api"), NEW);
+}
+
+/// ECS begins nothing new for the revision that a service is on: the verdict would be that of the
+/// deployment that failed before.
+#[tokio::test]
+async fn the_revision_that_failed_before_is_tried_anew() {
+    let mut deploy = Deploy::new();
+    deploy.cloud.deploy("api", BAD);
+    let error = deploy.run(&[("api", BAD)], true).await.unwrap_err();
+    let updates = deploy.stand_in.calls("UpdateService");
+    assert_eq!(updates[0]["forceNewDeployment"], true, "{error:#}");
+    assert!(deploy.stand_in.calls("RegisterTaskDefinition").is_empty());
+    let ours = deploy.done.updated["api"].target.as_ref().unwrap();
+    assert_eq!(ours.deployment_id, "ecs-svc/4", "one of its own, after those of api, web and api");
+    assert_eq!(deploy.cloud.runs("api"), OLD);
+}
+
+#[tokio::test]
+async fn a_service_that_was_scaled_meanwhile_stays_so() {
+    let mut deploy = Deploy::new();
+    deploy.scaled_to = 0;
+    deploy.run(&[("api", NEW)], true).await.unwrap();
+    assert_eq!(deploy.stand_in.calls("UpdateService")[0].get("desiredCount"), None);
+}
+
+/// What served is not known of a service without tasks, and what its revision says is about the time
+/// when that one was registered.
+#[tokio::test]
+async fn a_revision_does_not_inherit_what_served_before_another() {
+    let idle = std::sync::Arc::new(AtomicBool::new(false));
+    let now = std::sync::Arc::clone(&idle);
+    let mut deploy = Deploy::twisted(Box::new(move |cloud, operation, request, _| {
+        let (status, mut answer) = cloud.answer(operation, request);
+        if operation == "DescribeServices" && now.load(Ordering::Relaxed) {
+            let service = &mut answer["services"][0];
+            service["desiredCount"] = 0.into();
+            service["runningCount"] = 0.into();
+        }
+        Some((status, answer))
+    }));
+    deploy.run(&[("api", NEW)], true).await.unwrap();
+    assert_eq!(deploy.cloud.described(2)["tags"][0]["value"], "app:1");
+    idle.store(true, Ordering::Relaxed);
+    deploy.done = Done::default();
+    let other = "r.example/app@sha256:3";
+    let _ = deploy.run(&[("api", other)], true).await;
+    let described = deploy.cloud.described(3);
+    let tags = described["tags"].as_array().unwrap();
+    assert!(tags.iter().all(|tag| tag["key"] != "xtask:previous"), "{tags:?}");
 }

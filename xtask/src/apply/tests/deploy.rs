@@ -27,6 +27,8 @@ pub struct Deploy {
     pub ui: Ui,
     /// What was done.
     pub done: Done,
+    /// How many tasks the services were to have when it was planned.
+    pub scaled_to: u32,
 }
 
 impl Deploy {
@@ -51,7 +53,15 @@ impl Deploy {
         );
         std::fs::write(&path, text).unwrap();
         let config = config::load(Some(&path), Some("test")).unwrap();
-        Self { _dir: dir, config, cloud, stand_in, ui: Ui::silent(), done: Done::default() }
+        Self {
+            _dir: dir,
+            config,
+            cloud,
+            stand_in,
+            ui: Ui::silent(),
+            done: Done::default(),
+            scaled_to: 1,
+        }
     }
 
     /// In a cloud as it is.
@@ -67,7 +77,7 @@ impl Deploy {
             .iter()
             .map(|(service, image)| ServiceChange {
                 service: (*service).into(),
-                desired: 1,
+                desired: self.scaled_to,
                 change: TaskChange::Next {
                     image: ImageRef::Known((*image).into()),
                     environment: BTreeMap::new(),

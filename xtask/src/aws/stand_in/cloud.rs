@@ -167,7 +167,15 @@ impl State {
                 json!({ "taskDefinitionArns": (1..=self.revisions.len()).rev().map(arn).collect::<Vec<_>>() })
             }
             "UpdateService" => {
-                self.deploy(service, number(&request["taskDefinition"]));
+                let wanted = number(&request["taskDefinition"]);
+                let primary = self.services[service].iter().find(|of| of.status == "PRIMARY");
+                // ECS begins no deployment where nothing changes.
+                if request["forceNewDeployment"] != true
+                    && primary.is_some_and(|primary| primary.number == wanted)
+                {
+                    return (200, json!({ "service": self.service(service) }));
+                }
+                self.deploy(service, wanted);
                 // A deployment that fails at once is not what UpdateService answers with.
                 let mut answer = self.service(service);
                 let ours = self.services[service][0].clone();
