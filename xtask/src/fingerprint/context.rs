@@ -3,9 +3,10 @@
 use std::io::{self, Read};
 
 use super::hash::{Hash, Hasher};
+use super::telltale;
 
 /// What a context holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// The hash of every file with its path, kind, permissions and content.
     pub hash: Hash,
@@ -13,6 +14,8 @@ pub struct Context {
     pub entries: u64,
     /// The size of all files.
     pub bytes: u64,
+    /// Files that hold what looks like a secret: of the few whose names say that they may.
+    pub secrets: Vec<String>,
 }
 
 /// Reads a tar archive to its end. Neither the order of the files nor their times count: to
@@ -24,10 +27,19 @@ pub fn read(archive: impl Read) -> io::Result<Context> {
     let mut archive = tar::Archive::new(archive);
     let mut entries = Vec::new();
     let mut bytes = 0;
+    let mut secrets = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         bytes += entry.size();
-        entries.push((entry.path_bytes().into_owned(), hash(&mut entry)?));
+        let path = entry.path_bytes().into_owned();
+        let name = String::from_utf8_lossy(&path).into_owned();
+        let looked_at = entry.size() <= telltale::LONGEST && telltale::may_tell(&name);
+        let mut text = looked_at.then(Vec::new);
+        let hash = hash(&mut entry, text.as_mut())?;
+        if text.is_some_and(|text| telltale::tells(&name, &String::from_utf8_lossy(&text))) {
+            secrets.push(name);
+        }
+        entries.push((path, hash));
     }
     // The end of the archive is not the end of the stream: blocks of zeros follow, and who
     // writes them wants them read.
@@ -36,10 +48,12 @@ pub fn read(archive: impl Read) -> io::Result<Context> {
     let mut hasher = Hasher::new("context");
     hasher.number(entries.len() as u64);
     entries.iter().for_each(|(_, hash)| hasher.hash(*hash));
-    Ok(Context { hash: hasher.finish(), entries: entries.len() as u64, bytes })
+    secrets.sort();
+    Ok(Context { hash: hasher.finish(), entries: entries.len() as u64, bytes, secrets })
 }
 
-fn hash(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Hash> {
+/// Hashes an entry, and keeps a copy of its content where one is wanted.
+fn hash(entry: &mut tar::Entry<'_, impl Read>, mut copy: Option<&mut Vec<u8>>) -> io::Result<Hash> {
     let mut hasher = Hasher::new("entry");
     hasher.value(entry.path_bytes());
     hasher.maybe(entry.link_name_bytes());
@@ -62,7 +76,12 @@ fn hash(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Hash> {
     loop {
         match entry.read(&mut piece)? {
             0 => return Ok(hasher.finish()),
-            read => hasher.piece(&piece[..read]),
+            read => {
+                hasher.piece(&piece[..read]);
+                if let Some(copy) = &mut copy {
+                    copy.extend_from_slice(&piece[..read]);
+                }
+            }
         }
     }
 }
@@ -187,5 +206,18 @@ mod tests {
         let whole = archive(&FILES, 1);
         assert!(read(&whole[..700]).is_err());
         assert!(read(b"ERROR: failed to build".repeat(30).as_slice()).is_err());
+    }
+
+    #[test]
+    fn files_that_give_secrets_away_are_named() {
+        let file = |path, text| (path, EntryType::Regular, 0o644, "", text);
+        let files = [
+            file("api/.env", "A=1\nAPI_KEY=hunter2\n"),
+            file(".env", "VITE_TITLE=Stalls\n"),
+            file("main.py", "API_KEY=hunter2\n"),
+            file(".npmrc", "//h/:_authToken=hunter2\n"),
+        ];
+        let context = read(archive(&files, 1).as_slice()).unwrap();
+        assert_eq!(context.secrets, [".npmrc", "api/.env"]);
     }
 }

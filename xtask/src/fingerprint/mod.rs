@@ -8,6 +8,7 @@ pub mod base;
 pub mod context;
 mod hash;
 pub mod provenance;
+mod telltale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

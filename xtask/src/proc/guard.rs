@@ -23,7 +23,10 @@ impl Guard {
     /// # Errors
     /// `sh` can not be started.
     pub fn removes(dir: &Path) -> Result<Self> {
-        Self::start("read -r _; rm -rf -- \"$1\"", dir.as_ref())
+        // A command that is being ended may write into it once more.
+        let script = "read -r _; test -e \"$1\" || exit 0; \
+                      rm -rf -- \"$1\"; sleep 3; rm -rf -- \"$1\"";
+        Self::start(script, dir.as_ref())
     }
 
     /// Ends a process group, unless it was dismissed before.
@@ -80,5 +83,30 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.dir.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_a_command_that_outlives_us_is_removed_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("private");
+        let gone = || {
+            let end = Instant::now() + Duration::from_secs(20);
+            while path.exists() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            !path.exists()
+        };
+        std::fs::create_dir(&path).unwrap();
+        drop(Guard::removes(&path).unwrap());
+        assert!(gone());
+        std::fs::create_dir(&path).unwrap();
+        assert!(gone());
     }
 }

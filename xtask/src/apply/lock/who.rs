@@ -1,12 +1,15 @@
 //! How a deploy introduces itself to those who wait for it.
 
+use crate::plan::secret::hide;
+
 /// Variables in which CI systems say where a run can be looked at.
 const RUNS: [&str; 4] = ["CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL"];
 
 /// A run of a CI by its address, or a person on a machine.
 pub(super) fn who() -> String {
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    said(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), &machine)
+    // Everybody reads it who waits.
+    hide(&said(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), &machine))
 }
 
 fn said(variable: &dyn Fn(&str) -> Option<String>, machine: &str) -> String {

@@ -47,12 +47,17 @@ pub struct InputFacts {
 impl InputFacts {
     /// For `-v`.
     pub fn summary(&self) -> String {
-        let Context { entries, bytes, .. } = self.context;
+        let Context { entries, bytes, .. } = &self.context;
         let bases =
             self.bases.iter().map(|(base, digest)| format!(", {base} is {}", digest.short()));
         let bases: String = bases.collect();
-        let size = crate::units::format_size(bytes);
+        let size = crate::units::format_size(*bytes);
         format!("{}: {entries} files and folders, {size}{bases}", self.fingerprint)
+    }
+
+    /// Files of the context that hold what looks like a secret.
+    pub fn secrets(&self) -> &[String] {
+        &self.context.secrets
     }
 
     /// Remembers where buildx is: the next time it need not be asked first.
@@ -97,7 +102,7 @@ pub async fn inputs(
         let args =
             args.as_ref().map_err(|_| anyhow::anyhow!("the build arguments are not known"))?;
         let found = found.context("the base images")?;
-        let inputs = as_inputs(config, args, wanted.target, dockerfile, context);
+        let inputs = as_inputs(config, args, wanted.target, dockerfile, context.hash);
         Ok(InputFacts {
             fingerprint: inputs.fingerprint(&found.bases),
             inputs,
@@ -132,10 +137,10 @@ fn as_inputs(
     args: &BTreeMap<String, String>,
     target: Option<&str>,
     dockerfile: fingerprint::Hash,
-    context: Context,
+    context: fingerprint::Hash,
 ) -> Inputs {
     Inputs {
-        context: context.hash,
+        context,
         dockerfile,
         args: args.clone(),
         target: target.or(config.image.target.as_deref()).map(str::to_owned),

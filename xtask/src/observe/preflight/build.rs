@@ -73,6 +73,8 @@ pub async fn for_build(
     }
     checks.push(args_check);
     checks.extend(inputs.as_ref().map(inputs_check));
+    let context = inputs.iter().flatten().find(|inputs| !inputs.secrets().is_empty());
+    checks.extend(context.map(|inputs| context_check(inputs.secrets())));
     let facts = match (git, builder, args, caches) {
         (Some(git), Some(builder), Some(args), Ok(caches)) => Some(BuildFacts {
             git,
@@ -111,6 +113,20 @@ fn inputs_check(inputs: &Result<InputFacts>) -> Check {
             "the image is built each time",
         ),
     }
+}
+
+/// Whether a step copies such a file is known only when it is too late.
+fn context_check(files: &[String]) -> Check {
+    Check::warning(
+        "context",
+        format!(
+            "the build context holds what look like secrets, in {}: with `COPY . .` they are in \
+             the image, and in the cache of whoever may read the repository",
+            files.join(", ")
+        ),
+        "name these files in .dockerignore; what a step needs of them, give it with \
+         [[image.secrets]] of xtask.toml",
+    )
 }
 
 fn new_enough(engine: Engine) -> Result<Engine> {
