@@ -12,3 +12,4 @@ mod image;
 mod lock;
 mod main_job;
 mod project;
+mod secrets;

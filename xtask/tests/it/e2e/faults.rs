@@ -19,3 +19,6 @@ mod rollout;
 mod rule;
 mod stage;
 mod started;
+
+pub use rule::{Fault, Rule};
+pub use stage::{Stage, Turn};

@@ -10,7 +10,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::rule::{Fault, Rule};
+use super::rule::{Fault, Rule, is};
 
 /// Long enough for a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,9 +85,15 @@ impl Proxy {
     /// Waits until a call meets a fault.
     #[track_caller]
     pub fn wait_for_a_fault(&self) {
+        self.wait_for("*");
+    }
+
+    /// Waits until a call of this name meets one.
+    #[track_caller]
+    pub fn wait_for(&self, call: &str) {
         let end = Instant::now() + PATIENCE;
         let mut state = self.shared.state();
-        while state.met.is_empty() {
+        while !state.met.iter().any(|name| is(call, name)) {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no fault was met by these: {:?}", state.calls);
             state = self.shared.called.wait_timeout(state, left).unwrap().0;
@@ -133,6 +139,17 @@ impl Shared {
             Some(Fault::Status(status)) => {
                 head.body(&mut upload, &mut io::sink())?;
                 answer_of_registry(client, status)
+            }
+            Some(Fault::Says(json)) => {
+                head.body(&mut upload, &mut io::sink())?;
+                answer(client, 200, "content-type: application/x-amz-json-1.1", json)
+            }
+            Some(Fault::Challenge(wanted)) if head.get("authorization") == Some(wanted) => {
+                self.pass(&head, &mut upload, client, true)
+            }
+            Some(Fault::Challenge(_)) => {
+                head.body(&mut upload, &mut io::sink())?;
+                answer_of_registry(client, 401)
             }
             Some(Fault::CutAfter(bytes)) => {
                 let server = self.forward(&head)?;

@@ -7,6 +7,10 @@ pub enum Fault {
     Aws(u16, &'static str, &'static str),
     /// A plain answer of this status: the registry's errors.
     Status(u16),
+    /// AWS answers with this, whoever asks.
+    Says(&'static str),
+    /// A registry that lets in who sends just these credentials, and asks all others for some.
+    Challenge(&'static str),
     /// The connection is cut when so many bytes of the request's body have gone through. Whoever
     /// sends fewer does not meet it.
     CutAfter(u64),
@@ -69,7 +73,7 @@ impl Rule {
 }
 
 /// Whether a name is meant by a pattern.
-fn is(pattern: &str, name: &str) -> bool {
+pub fn is(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
