@@ -15,11 +15,11 @@ use super::Context;
 use crate::config::SecretSource;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, Place, exit_of};
-use crate::fingerprint::{Bases, Inputs, provenance};
+use crate::fingerprint::{Bases, Inputs, provenance, sources::Sources};
 use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
 use crate::observe::ecr::{self, ImageFacts};
-use crate::observe::history::history;
+use crate::observe::history::{history, kept};
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::plan::secret::Mask;
@@ -105,10 +105,16 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
     }
     let new_caches = NewCaches::of(&build.swaps);
     let mut look = SecondLook::new(context.config, build.made_from.as_ref());
+    let root = &context.config.root;
+    // As BuildKit reads it now: it may be another when the build ends.
+    let text = std::fs::read(context.config.dockerfile()).unwrap_or_default();
     let (state, output) = follow(context, build, env, &mut log, &mut look).await?;
     let seconds = start.elapsed().as_secs_f64();
     let log = log.finish();
-    let report = state.report();
+    let mut report = state.report();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let sources = Sources { text, bases: state.bases(), ..build.sources.clone() };
+    report.compare(sources.earlier(&kept(root)), &sources, build.about.no_cache);
     let image = if output.ok() {
         if let Err(error) = new_caches.put_in_place() {
             context.ui.emit(&Event::Warning {
@@ -124,13 +130,17 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         Err(failure(&report, &output, log.as_deref()).at(place).into())
     };
     let record = Record { at: Some(at), seconds, ..record(context, build, &report, &image) };
-    let mut records = history(&context.config.root);
+    let mut records = history(root);
     let earlier = Medians::of(&records, &record);
     records.push(record.clone());
     if let Some(worth) = Worth::of(&records).filter(Worth::costs_more) {
         context.ui.emit(&Event::Note { text: costs_more(&worth) });
     }
-    if let Err(error) = recorder::record(&context.config.root, &record) {
+    let mut recorded = recorder::record(root, &record);
+    if matches!(record.verdict, Verdict::Succeeded | Verdict::PushFailed) {
+        recorded = recorded.and(recorder::keep(root, &sources));
+    }
+    if let Err(error) = recorded {
         context.ui.emit(&Event::Detail { text: format!("the build is not recorded: {error}") });
     }
     let names = build.names.clone();

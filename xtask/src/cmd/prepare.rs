@@ -217,6 +217,7 @@ fn steps(
             metadata_file: wanted.metadata_file,
             timeline: wanted.timeline,
             made_from: mark.map(|mark| &mark.inputs),
+            files: facts.inputs.as_ref().map(|inputs| inputs.files()),
         },
     );
     steps.push(Step::Build(Box::new(build)));

@@ -1,8 +1,10 @@
 //! The build context as BuildKit sees it, from the archive that it makes of it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::hash::{Hash, Hasher};
+use super::sources::of_file;
 use super::telltale;
 
 /// What a context holds.
@@ -16,6 +18,8 @@ pub struct Context {
     pub bytes: u64,
     /// Files that hold what looks like a secret: of the few whose names say that they may.
     pub secrets: Vec<String>,
+    /// Each file, folder and link by its path, with what is kept of its hash.
+    pub files: BTreeMap<String, String>,
 }
 
 /// Reads a tar archive to its end. Neither the order of the files nor their times count: to
@@ -49,7 +53,12 @@ pub fn read(archive: impl Read) -> io::Result<Context> {
     hasher.number(entries.len() as u64);
     entries.iter().for_each(|(_, hash)| hasher.hash(*hash));
     secrets.sort();
-    Ok(Context { hash: hasher.finish(), entries: entries.len() as u64, bytes, secrets })
+    let files = entries.iter().map(|(path, hash)| {
+        let path = String::from_utf8_lossy(path);
+        (path.trim_end_matches('/').to_owned(), of_file(*hash))
+    });
+    let files = files.collect();
+    Ok(Context { hash: hasher.finish(), entries: entries.len() as u64, bytes, files, secrets })
 }
 
 /// Hashes an entry, and keeps a copy of its content where one is wanted.

@@ -5,9 +5,13 @@
 //! is there already is one question.
 
 pub mod base;
+pub mod chain;
 pub mod context;
 mod hash;
+pub mod instructions;
 pub mod provenance;
+pub mod sources;
+pub mod taken;
 mod telltale;
 
 use std::collections::{BTreeMap, BTreeSet};

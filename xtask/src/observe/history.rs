@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::exit::{Exit, Failure};
+use crate::fingerprint::sources::{self, Sources};
 use crate::history::{self, BuildkitBuild, Record, buildkit};
 use crate::plan::argv::Argv;
 use crate::proc::{Env, captured};
@@ -15,6 +16,12 @@ use crate::proc::{Env, captured};
 pub fn history(root: &Path) -> Vec<Record> {
     let text = std::fs::read(root.join(history::FILE)).unwrap_or_default();
     history::parse(&String::from_utf8_lossy(&text))
+}
+
+/// What earlier builds of a project were made from, as far as that is kept.
+pub fn kept(root: &Path) -> Vec<Sources> {
+    let text = std::fs::read(root.join(sources::FILE)).unwrap_or_default();
+    sources::parse(&String::from_utf8_lossy(&text))
 }
 
 /// What BuildKit itself remembers of a builder's builds, the newest first.

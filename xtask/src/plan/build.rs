@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::argv::{Argv, csv};
 use super::cache::{Caches, Swap};
 use crate::config::{Config, Driver, SecretSource};
-use crate::fingerprint;
+use crate::fingerprint::{self, sources::Sources};
 
 /// Where the image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Inputs<'a> {
     pub timeline: Option<&'a Path>,
     /// What the image is made from, if it is to be found by that later.
     pub made_from: Option<&'a fingerprint::Inputs>,
+    /// The files of the context with hashes, where they are known.
+    pub files: Option<&'a BTreeMap<String, String>>,
 }
 
 /// A build, ready to run.
@@ -68,6 +70,9 @@ pub struct Build {
     pub swaps: Vec<Swap>,
     /// What the record of builds says of it, besides how it went.
     pub about: About,
+    /// What it is made from, as far as that is known before it: without the Dockerfile's text and
+    /// the base images.
+    pub sources: Sources,
 }
 
 /// What is being built, for the record of builds.
@@ -94,6 +99,7 @@ impl fmt::Display for Build {
 /// The command that builds.
 pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
     let image = &config.image;
+    let sources = sources(config, &inputs);
     let mut argv = Argv::docker(["buildx", "build"])
         .flag("--builder", inputs.builder)
         .flag("--progress", "rawjson")
@@ -169,7 +175,24 @@ pub fn build(config: &Config, inputs: Inputs<'_>) -> Build {
             commit: inputs.version.map(str::to_owned),
             no_cache: inputs.no_cache,
         },
+        sources,
     }
+}
+
+fn sources(config: &Config, inputs: &Inputs<'_>) -> Sources {
+    let image = &config.image;
+    let commit = image.commit_arg.as_deref().zip(inputs.version);
+    let args = inputs.args.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let sources = Sources {
+        builder: inputs.builder.to_owned(),
+        pushed: inputs.output == Output::Push,
+        target: inputs.target.or(image.target.as_deref()).map(str::to_owned),
+        platforms: image.platforms.clone(),
+        dockerfile: image.dockerfile.clone(),
+        files: inputs.files.cloned(),
+        ..Sources::default()
+    };
+    sources.with_args(args.chain(commit))
 }
 
 /// How a pushed image is written: what decides its bytes, and is the same for all drivers.

@@ -3,6 +3,7 @@
 //! BuildKit says which steps were cached, not why others were not. What can be concluded: if a step
 //! that this one builds on was run, its result is new; if everything this one builds on was cached,
 //! then it is this step's own instruction or the files it copies that no cache has a result for.
+//! Which of its inputs changed is told by a comparison with an earlier build: [`super::changed`].
 
 use std::{collections::HashSet, fmt};
 
@@ -25,6 +26,8 @@ pub enum Cause {
     Files,
     /// No cache has a result for this instruction on this base.
     Instruction,
+    /// The build was not to use any.
+    NoCache,
 }
 
 impl fmt::Display for Cause {
@@ -33,6 +36,7 @@ impl fmt::Display for Cause {
             Self::StepRan { step } => write!(f, "{} was run", step.position()),
             Self::Files => f.write_str("no cached result for these files"),
             Self::Instruction => f.write_str("no cached result for this instruction"),
+            Self::NoCache => f.write_str("--no-cache"),
         }
     }
 }

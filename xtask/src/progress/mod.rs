@@ -15,6 +15,7 @@
 
 pub mod build;
 mod cause;
+mod changed;
 mod classify;
 mod critical;
 mod event;
@@ -22,6 +23,7 @@ mod excerpt;
 mod failure;
 pub mod frame;
 pub mod html;
+mod lineage;
 pub mod log;
 mod name;
 mod output;

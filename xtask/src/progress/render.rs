@@ -121,7 +121,7 @@ fn row(stage: &StageReport, medians: Option<&BTreeMap<String, f64>>) -> [String;
             first.step.index,
             first.step.total,
             short(&first.step.instruction),
-            first.cause
+            first.because()
         )
     });
     let median = medians.and_then(|medians| medians.get(&stage.label()));

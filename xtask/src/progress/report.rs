@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::{
     cause::Cause,
+    changed::Compared,
     event::{BuildWarning, Phase, StepRef, stage_label},
     failure::Failure,
+    lineage::Lineage,
     time::Timestamp,
 };
 
@@ -111,6 +113,12 @@ pub struct FirstRun {
     /// Why it was not cached.
     #[serde(flatten)]
     pub cause: Cause,
+    /// Which input changed since an earlier build, when it is not that another step was run.
+    #[serde(flatten)]
+    pub compared: Compared,
+    /// What it is made from, until that was compared.
+    #[serde(skip)]
+    pub lineage: Option<Lineage>,
 }
 
 /// A step of a stage.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{
     build::BuildState,
     cause::Cause,
+    changed::Compared,
     event::StepRef,
+    lineage::Lineage,
     name::VertexKind,
     report::{FirstRun, StageReport, StepReport, StepState},
     summary::Clock,
@@ -67,7 +69,12 @@ fn first_run(state: &BuildState, step: &StepRef) -> Option<FirstRun> {
     let of_step = |vertex: &&Vertex| vertex.step.as_ref() == Some(step) && vertex.has_run();
     let vertices = state.vertices().iter().filter(of_step);
     let vertex = vertices.min_by_key(|v| matches!(&v.kind, VertexKind::Step(name) if name.link))?;
-    Some(FirstRun { step: step.clone(), cause: Cause::of(state, vertex) })
+    Some(FirstRun {
+        step: step.clone(),
+        cause: Cause::of(state, vertex),
+        compared: Compared::default(),
+        lineage: Some(Lineage::of(state, vertex)),
+    })
 }
 
 /// How many stages a stage builds on, in the longest chain of them. `FROM` vertices are shared by

@@ -128,7 +128,7 @@ fn stage_rows(
     let because = stage
         .first_run
         .as_ref()
-        .map(|first| format!("; {}/{}: {}", first.step.index, first.step.total, first.cause));
+        .map(|first| format!("; {}/{}: {}", first.step.index, first.step.total, first.because()));
     let note = format!(
         "{}, {} cached, {}{}",
         count(stage.steps, "step"),
@@ -161,7 +161,7 @@ fn step_row(
         notes.push("on the critical path".to_owned());
     }
     let first = report.stages.iter().filter_map(|stage| stage.first_run.as_ref());
-    notes.extend(first.filter(|f| f.step == step.step).map(|first| first.cause.to_string()));
+    notes.extend(first.filter(|f| f.step == step.step).map(|first| first.because()));
     let row = Row {
         class: class(step.state),
         critical: step.critical,

@@ -6,6 +6,7 @@
 //! step of another project, or of last week's Dockerfile, is not taken for one of its stages.
 
 use super::glob::Glob;
+use crate::fingerprint::instructions::{Instruction, heredocs, instructions, squeeze, stage_name};
 use crate::progress::VertexKind;
 
 /// The shell that runs a `RUN` where the Dockerfile names no other.
@@ -33,15 +34,15 @@ impl Stages {
     #[must_use]
     pub fn parse(dockerfile: &str) -> Self {
         let mut stages = Self { shells: vec![SHELL.to_owned()], ..Self::default() };
-        for Instruction { text, bodies } in instructions(dockerfile) {
-            let (keyword, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
-            let rest = rest.trim();
-            match keyword.to_ascii_uppercase().as_str() {
+        for instruction in instructions(dockerfile) {
+            let (keyword, rest) = instruction.parts();
+            let Instruction { bodies, .. } = &instruction;
+            match keyword.as_str() {
                 "FROM" => stages.names.push(stage_name(rest, stages.names.len())),
                 "SHELL" => stages.shells.extend(exec_form(rest)),
                 _ if stages.names.is_empty() => {}
                 keyword => {
-                    let ran = (keyword == "RUN").then(|| ran(without_flags(rest), &bodies));
+                    let ran = (keyword == "RUN").then(|| ran(without_flags(rest), bodies));
                     let instruction = named(&format!("{keyword} {rest}"));
                     stages.steps.push(Step { stage: stages.names.len() - 1, instruction, ran });
                 }
@@ -80,72 +81,6 @@ impl Stages {
         let mut found = self.steps.iter().filter(|step| made(step)).map(|step| step.stage);
         let first = found.next()?;
         found.all(|stage| stage == first).then_some(first)
-    }
-}
-
-/// One instruction: its lines as one, and the here-documents that follow it.
-struct Instruction {
-    text: String,
-    bodies: Vec<String>,
-}
-
-fn instructions(dockerfile: &str) -> Vec<Instruction> {
-    let comment = |line: &str| line.trim_start().starts_with('#');
-    let directive = |line: &str| {
-        let (name, value) = line.trim_start().strip_prefix('#')?.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("escape").then(|| value.trim().chars().next())?
-    };
-    let escape = dockerfile.lines().take_while(|line| comment(line)).find_map(directive);
-    let escape = escape.unwrap_or('\\');
-
-    let mut found = Vec::new();
-    let mut lines = dockerfile.lines();
-    let next = |lines: &mut std::str::Lines<'_>| {
-        lines.find(|line| !comment(line) && !line.trim().is_empty()).map(str::to_owned)
-    };
-    while let Some(mut line) = next(&mut lines) {
-        let mut text = String::new();
-        while let Some(head) = line.trim_end().strip_suffix(escape) {
-            text.push_str(head);
-            line = next(&mut lines).unwrap_or_default();
-        }
-        text.push_str(&line);
-        let text = text.trim().to_owned();
-        let bodies = heredocs(&text).into_iter().map(|(word, tabs)| {
-            let strip =
-                |line: &str| if tabs { line.trim_start_matches('\t') } else { line }.to_owned();
-            let body: Vec<String> =
-                lines.by_ref().map(strip).take_while(|line| *line != word).collect();
-            body.join("\n")
-        });
-        let bodies = bodies.collect();
-        found.push(Instruction { text, bodies });
-    }
-    found
-}
-
-/// The words that end the here-documents of an instruction, and whether tabs in front of their
-/// lines are dropped (`<<-`).
-fn heredocs(text: &str) -> Vec<(String, bool)> {
-    let takes = ["RUN ", "COPY ", "ADD "];
-    let takes = takes.iter().any(|keyword| {
-        text.get(..keyword.len()).is_some_and(|start| start.eq_ignore_ascii_case(keyword))
-    });
-    let word = |word: &str| {
-        let after = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
-        let (after, tabs) = after.strip_prefix('-').map_or((after, false), |rest| (rest, true));
-        let name = after.trim_matches(['"', '\'']);
-        (!name.is_empty() && !name.contains('<')).then(|| (name.to_owned(), tabs))
-    };
-    text.split_whitespace().filter(|_| takes).filter_map(word).collect()
-}
-
-/// `[--platform=P] IMAGE [AS NAME]`; BuildKit numbers stages without a name.
-fn stage_name(rest: &str, index: usize) -> String {
-    let words: Vec<&str> = rest.split_whitespace().collect();
-    match words.as_slice() {
-        [.., word, name] if word.eq_ignore_ascii_case("as") => name.to_ascii_lowercase(),
-        _ => format!("stage-{index}"),
     }
 }
 
@@ -205,10 +140,6 @@ fn named(instruction: &str) -> Glob {
     Glob::new(
         pattern.replace("<<'", "<<").replace("<<\"", "<<").replace("' ", "*").replace("\" ", "*"),
     )
-}
-
-fn squeeze(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -163,3 +163,44 @@ fn a_failed_build_has_a_timeline_too() {
     let page = std::fs::read_to_string(project.path("t.html")).unwrap();
     assert!(page.contains("failed after") && page.contains("runtime 2/2 failed"), "{page}");
 }
+
+/// A Dockerfile with the steps of `cold_load.jsonl`.
+const DOCKERFILE: &str = "\
+FROM example/busybox:1 AS base
+RUN echo base
+FROM example/busybox:1 AS models
+RUN model
+FROM base AS dependencies
+COPY req/ /req/
+RUN install
+FROM base AS runtime
+COPY --from=dependencies /deps /opt/deps
+COPY --from=models /model /opt/model
+COPY app/ /srv/app/
+RUN ls
+";
+
+#[test]
+fn a_step_that_was_run_names_the_input_that_changed() {
+    let mut project = Project::new(MINIMAL);
+    project.fake_docker("cold_load.jsonl", 0);
+    let path = project.path("Dockerfile");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write(DOCKERFILE);
+    project.run(&["build"]).code(0).prints("and no build to compare with");
+    project.run(&["build"]).code(0).prints("nothing changed, but no cache has its result");
+    write(&DOCKERFILE.replace("RUN echo base", "# why\nRUN echo base again"));
+    let json = project.run(&["build", "--format", "json"]).code(0).json();
+    let first = &json["build"]["stages"][0]["first-run"];
+    let line = serde_json::json!([{ "input": "dockerfile", "file": "Dockerfile", "line": 3 }]);
+    assert_eq!((&first["changed"], &first["changes"]), (&line, &1.into()), "{first}");
+    project.run(&["build", "--no-cache"]).code(0).prints(": --no-cache");
+    let last = project.run(&["build"]).code(0).prints("base 2/2 was run");
+    assert!(!last.stdout().contains("Dockerfile:3"), "it is compared with the latest\n{last}");
+    // A build that failed is not compared with.
+    project.fake_docker("failing_run.jsonl", 1);
+    write(DOCKERFILE);
+    project.run(&["build"]).code(4);
+    project.fake_docker("cold_load.jsonl", 0);
+    project.run(&["build"]).code(0).prints("Dockerfile:2 changed");
+}

@@ -1,30 +1,43 @@
-//! Writes a build's line into the record of builds.
+//! Writes a build into the record of builds, and what it was made from beside it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Result, Write as _};
 use std::path::Path;
 
+use crate::fingerprint::sources::{self, Sources};
 use crate::history::{self, Record};
 
-/// Adds a record to the project's file. Whoever reads it meanwhile sees all of the old file or
-/// all of the new one, and two builds that end at once both get their line.
+/// Adds a record to the project's file.
 ///
 /// # Errors
 /// A file in `target/xtask` can not be written.
 pub fn record(root: &Path, record: &Record) -> Result<()> {
-    let path = root.join(history::FILE);
+    update(&root.join(history::FILE), root, |before| history::with(before, record))
+}
+
+/// Keeps what a build was made from.
+///
+/// # Errors
+/// A file in `target/xtask` can not be written.
+pub fn keep(root: &Path, sources: &Sources) -> Result<()> {
+    update(&root.join(sources::FILE), root, |before| sources::with(before, sources))
+}
+
+/// Writes a file anew. Whoever reads it meanwhile sees all of the old one or all of the new one,
+/// and two builds that end at once both have their say.
+fn update(path: &Path, root: &Path, with: impl FnOnce(&str) -> String) -> Result<()> {
     let dir = path.parent().unwrap_or(root);
     std::fs::create_dir_all(dir)?;
     let lock = File::create(path.with_extension("lock"))?;
     lock.lock()?;
-    let before = match std::fs::read(&path) {
+    let before = match std::fs::read(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
-    let mut file = tempfile::Builder::new().prefix(".history-").tempfile_in(dir)?;
-    file.write_all(history::with(&before, record).as_bytes())?;
-    file.persist(&path)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(with(&before).as_bytes())?;
+    file.persist(path)?;
     Ok(())
 }
 

@@ -45,6 +45,11 @@ pub struct InputFacts {
 }
 
 impl InputFacts {
+    /// The files of the context, with hashes.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.context.files
+    }
+
     /// For `-v`.
     pub fn summary(&self) -> String {
         let Context { entries, bytes, .. } = &self.context;
@@ -102,7 +107,7 @@ pub async fn inputs(
         let args =
             args.as_ref().map_err(|_| anyhow::anyhow!("the build arguments are not known"))?;
         let found = found.context("the base images")?;
-        let inputs = as_inputs(config, args, wanted.target, dockerfile, context.hash);
+        let inputs = as_inputs(config, args, wanted.target, dockerfile, &context);
         Ok(InputFacts {
             fingerprint: inputs.fingerprint(&found.bases),
             inputs,
@@ -137,10 +142,10 @@ fn as_inputs(
     args: &BTreeMap<String, String>,
     target: Option<&str>,
     dockerfile: fingerprint::Hash,
-    context: fingerprint::Hash,
+    context: &Context,
 ) -> Inputs {
     Inputs {
-        context,
+        context: context.hash,
         dockerfile,
         args: args.clone(),
         target: target.or(config.image.target.as_deref()).map(str::to_owned),

@@ -4,6 +4,7 @@
 //! containerd image store) wrote to standard error, with image names and ports replaced and the
 //! Dockerfile checks' copies of the build definition left out.
 
+mod changes;
 mod events;
 mod reports;
 mod screens;

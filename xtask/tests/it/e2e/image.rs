@@ -34,11 +34,13 @@ fn changes_push_little_and_the_same_sources_give_the_same_bytes() {
 
     copy.append("api/loppestars/main.py", "\n# changed\n");
     let code = build(&copy, &[]);
+    assert_eq!(changed(&code, "application"), ["api/loppestars/main.py"]);
     let pushed = new_bytes(&layers, &self::layers(&copy, &code));
     assert!((1..100_000).contains(&pushed), "a change of the code pushes {pushed} bytes");
 
     copy.append("api/requirements/light.txt", SMALL);
     let requirement = build(&copy, &[]);
+    assert_eq!(changed(&requirement, "dependencies-light"), ["api/requirements/light.txt"]);
     let pushed = new_bytes(&self::layers(&copy, &code), &self::layers(&copy, &requirement));
     assert!((1..5_000_000).contains(&pushed), "a small requirement pushes {pushed} bytes");
 
@@ -49,6 +51,15 @@ fn build(copy: &Copy, options: &[&str]) -> Value {
     let mut args = vec!["build", "--push", "--format", "json"];
     args.extend(options);
     copy.run(&args).code(0).json()
+}
+
+/// The files that are named as what the first step of a stage was run for; nothing else is.
+fn changed(report: &Value, stage: &str) -> Vec<String> {
+    let stages = report["build"]["stages"].as_array().unwrap();
+    let first = &stages.iter().find(|of| of["name"] == stage).unwrap()["first-run"];
+    assert_eq!(first["not-compared"], serde_json::json!([]), "{first}");
+    let changed = first["changed"].as_array().unwrap();
+    changed.iter().map(|change| change["path"].as_str().unwrap().to_owned()).collect()
 }
 
 #[derive(Debug)]
