@@ -2,6 +2,7 @@
 
 mod local_cache;
 mod log_file;
+mod new_layers;
 mod recorder;
 mod second_look;
 
@@ -20,6 +21,7 @@ use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
 use crate::observe::ecr::{self, ImageFacts};
 use crate::observe::history::{history, kept};
+use crate::observe::layers::Layers;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
 use crate::plan::secret::Mask;
@@ -65,6 +67,10 @@ pub struct Image {
     pub size: Option<u64>,
     /// `repository@digest`, when it was pushed.
     pub pushed: Option<String>,
+    /// Bytes of the layers that the images which had its tags before, and the one that this machine
+    /// pushed last, do not have: no more than this had to be pushed. `None` where nothing was
+    /// pushed, or there was none of these.
+    pub new_bytes: Option<u64>,
     /// As it is in ECR, when it was pushed there and can be read.
     pub in_ecr: Option<ImageFacts>,
     /// The images that it was built from; `None` when that is not known, or not all.
@@ -77,7 +83,11 @@ impl Built {
         let report = &self.report;
         let steps = report.cached_steps + report.run_steps;
         let size = self.image.size.map_or(String::new(), |size| format!(", {}", human_bytes(size)));
-        format!("{} of {steps} steps cached{size}, {}", report.cached_steps, self.image.digest)
+        let new = self
+            .image
+            .new_bytes
+            .map_or(String::new(), |new| format!(" ({} new)", human_bytes(new)));
+        format!("{} of {steps} steps cached{size}{new}, {}", report.cached_steps, self.image.digest)
     }
 
     /// Where the time went.
@@ -87,7 +97,12 @@ impl Built {
 
     /// The build by stage.
     pub fn table(&self) -> Vec<String> {
-        render::table(&self.report, self.earlier.as_ref().map(|medians| &medians.stages))
+        let usual = self.earlier.as_ref().map(|medians| render::Usual {
+            stages: &medians.stages,
+            cache_import: medians.cache_import_seconds,
+            cache_export: medians.cache_export_seconds,
+        });
+        render::table(&self.report, usual.as_ref())
     }
 }
 
@@ -108,7 +123,12 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
     let root = &context.config.root;
     // As BuildKit reads it now: it may be another when the build ends.
     let text = std::fs::read(context.config.dockerfile()).unwrap_or_default();
-    let (state, output) = follow(context, build, env, &mut log, &mut look).await?;
+    let mut records = history(root);
+    // Asked while BuildKit starts, long before it pushes.
+    let followed = follow(context, build, env, &mut log, &mut look);
+    let (followed, before) =
+        new_layers::beside(followed, new_layers::before(context, build, &records)).await;
+    let (state, output) = followed?;
     let seconds = start.elapsed().as_secs_f64();
     let log = log.finish();
     let mut report = state.report();
@@ -122,7 +142,7 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
                 hint: Some("check `path` in [[cache.backends]] of xtask.toml".into()),
             });
         }
-        image(context, build, &report).await
+        image(context, build, &report, before).await
     } else {
         let excerpt = report.failure.as_ref().and_then(|failure| failure.excerpt.as_ref());
         let file = context.config.dockerfile();
@@ -130,7 +150,6 @@ pub async fn run(context: &Context<'_>, build: &Build, env: Env) -> Result<Built
         Err(failure(&report, &output, log.as_deref()).at(place).into())
     };
     let record = Record { at: Some(at), seconds, ..record(context, build, &report, &image) };
-    let mut records = history(root);
     let earlier = Medians::of(&records, &record);
     records.push(record.clone());
     if let Some(worth) = Worth::of(&records).filter(Worth::costs_more) {
@@ -164,7 +183,12 @@ fn write_timeline(path: &Path, report: &BuildReport, title: &str) -> Result<()> 
 }
 
 /// Reads back what came of a build that went well.
-async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Result<Image> {
+async fn image(
+    context: &Context<'_>,
+    build: &Build,
+    report: &BuildReport,
+    before: Option<Layers>,
+) -> Result<Image> {
     if let Some(error) = &report.cache_export_error {
         context.ui.emit(&Event::Warning {
             text: format!("the cache was not exported, and the build went well: {error}"),
@@ -193,7 +217,8 @@ async fn image(context: &Context<'_>, build: &Build, report: &BuildReport) -> Re
         _ => None,
     };
     let size = size(build, in_ecr.as_ref()).await;
-    Ok(Image { digest, size, pushed, in_ecr, bases: provenance::bases(&metadata) })
+    let new_bytes = new_layers::bytes(context, in_ecr.as_ref(), before).await;
+    Ok(Image { digest, size, pushed, new_bytes, in_ecr, bases: provenance::bases(&metadata) })
 }
 
 /// Said carefully: what other machines get out of a cache is not known here.
@@ -243,6 +268,7 @@ fn record(
         no_cache: about.no_cache,
         commit: about.commit,
         image_bytes: made.and_then(|image| image.size),
+        new_bytes: made.and_then(|image| image.new_bytes),
         digest: made.map(|image| image.digest.clone()),
         ..Record::of(report)
     }

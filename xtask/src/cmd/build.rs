@@ -32,6 +32,9 @@ pub(super) struct Report<'a> {
     digest: &'a str,
     /// In bytes: compressed when it was pushed, else as the image store counts.
     size: Option<u64>,
+    /// Bytes of its layers that earlier images of its name do not have: no more than this had to be
+    /// pushed. `null` when nothing was pushed, or there was no earlier image.
+    new_bytes: Option<u64>,
     /// Whether it is in the registry, or else in the local image store.
     pushed: bool,
     /// Whether it was built, or else was in the registry already, made from the same inputs.
@@ -120,6 +123,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
         image: &built.names,
         digest: &built.image.digest,
         size: built.image.size,
+        new_bytes: built.image.new_bytes,
         pushed: built.image.pushed.is_some(),
         built: true,
         seconds: Some(built.seconds),
@@ -128,11 +132,14 @@ pub async fn run(ui: &Ui, config: &Config, args: &BuildArgs) -> Result<Exit> {
     };
     ui.result(&report, || {
         let size = built.image.size.map_or("unknown".to_owned(), human_bytes);
+        let new = built.image.new_bytes.map(human_bytes);
+        let new =
+            new.map_or(String::new(), |new| format!(", of which the image before lacks {new}"));
         let mut lines = built.table();
         lines.push(String::new());
         lines.push(format!("image   {}", built.names.join("\n        ")));
         lines.push(format!("digest  {}", built.image.digest));
-        lines.push(format!("size    {size}"));
+        lines.push(format!("size    {size}{new}"));
         lines.push(format!(
             "time    {}{}",
             human_seconds(built.seconds),
@@ -164,6 +171,7 @@ async fn show_there(context: &Context<'_>, there: &There) -> Result<Exit> {
         image: names,
         digest,
         size,
+        new_bytes: None,
         pushed: true,
         built: false,
         seconds: None,

@@ -73,6 +73,9 @@ pub struct Record {
     pub load_seconds: Option<f64>,
     /// The image's size: compressed when it was pushed, else as the image store counts.
     pub image_bytes: Option<u64>,
+    /// Bytes of its layers that earlier images of the same name do not have: no more than this had
+    /// to be pushed.
+    pub new_bytes: Option<u64>,
     /// The image's digest.
     pub digest: Option<String>,
 }

@@ -105,7 +105,11 @@ pub async fn image(
 }
 
 /// Looks for images by digest or tag, at most a hundred.
-async fn images(aws: &Aws, repository: &str, references: &[&str]) -> Result<Vec<ImageFacts>> {
+pub(super) async fn images(
+    aws: &Aws,
+    repository: &str,
+    references: &[&str],
+) -> Result<Vec<ImageFacts>> {
     let ids = references.iter().map(|reference| id(reference));
     let answer = aws
         .ecr

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod git;
 pub mod history;
 pub mod inputs;
+pub mod layers;
 pub mod lock;
 pub mod logs;
 pub mod platforms;

@@ -33,7 +33,7 @@ impl Lineage {
         }
         for digest in &vertex.inputs {
             let Some(input) = state.vertex(digest) else { continue };
-            if input.kind == VertexKind::LoadContext && is_main(input) {
+            if input.kind == VertexKind::LoadContext && is_internal(input) {
                 let reader = vertex.step.iter().filter(|step| !self.readers.contains(step));
                 self.readers.extend(reader.cloned().collect::<Vec<_>>());
                 continue;
@@ -44,6 +44,8 @@ impl Lineage {
             match (base(input), &input.kind) {
                 (Some((name, digest)), _) => drop(self.bases.insert(name, digest)),
                 (None, VertexKind::Step(_)) => self.add(state, input, seen),
+                // Such as a here-document, which is a line of the Dockerfile.
+                (None, VertexKind::Other) if is_internal(input) => self.add(state, input, seen),
                 (None, _) => self.elsewhere = true,
             }
         }
@@ -57,8 +59,8 @@ impl BuildState {
     }
 }
 
-/// The context itself, and not one that was given a name.
-fn is_main(vertex: &Vertex) -> bool {
+/// Whether BuildKit made it up by itself: so it names the context that has no name.
+fn is_internal(vertex: &Vertex) -> bool {
     vertex.name.contains("internal] ")
 }
 

@@ -99,18 +99,28 @@ fn is_absent(reason: &str) -> bool {
     reason.ends_with("not found")
 }
 
-/// The table by stage and the figures under it. `medians` are the seconds that each stage took in
-/// earlier builds, by its label, where there were any.
-pub fn table(report: &BuildReport, medians: Option<&BTreeMap<String, f64>>) -> Vec<String> {
+/// Medians of earlier builds, in seconds.
+pub struct Usual<'a> {
+    /// Of each stage, by its label.
+    pub stages: &'a BTreeMap<String, f64>,
+    /// Of reading the caches' manifests.
+    pub cache_import: Option<f64>,
+    /// Of writing the caches.
+    pub cache_export: Option<f64>,
+}
+
+/// The table by stage and the figures under it, beside those of earlier builds, where there were any.
+pub fn table(report: &BuildReport, usual: Option<&Usual<'_>>) -> Vec<String> {
     if report.stages.is_empty() {
-        return figures(report);
+        return figures(report, usual);
     }
+    let medians = usual.map(|usual| usual.stages);
     let mut rows =
         vec![["stage", "steps", "cached", "time", "median", "run because"].map(str::to_owned)];
     rows.extend(report.stages.iter().map(|stage| row(stage, medians)));
     let mut lines = align(&rows, medians.is_some());
     lines.push(String::new());
-    lines.extend(figures(report));
+    lines.extend(figures(report, usual));
     lines
 }
 
@@ -156,7 +166,7 @@ fn align(rows: &[[String; COLUMNS]], medians: bool) -> Vec<String> {
         .collect()
 }
 
-fn figures(report: &BuildReport) -> Vec<String> {
+fn figures(report: &BuildReport, usual: Option<&Usual<'_>>) -> Vec<String> {
     let outcome = match report.outcome {
         Outcome::Running => "running",
         Outcome::Succeeded => "built",
@@ -174,14 +184,18 @@ fn figures(report: &BuildReport) -> Vec<String> {
         moved.push(format!("pulled {}", bytes(report.pulled_bytes)));
     }
     moved.extend(report.pushed_bytes.map(|pushed| format!("pushed {}", bytes(pushed))));
+    let imports = &report.cache_imports;
+    let import = (!imports.is_empty()).then(|| imports.iter().map(|i| i.seconds).sum());
     let timed = [
-        ("export", report.export_seconds),
-        ("load", report.load_seconds),
-        ("push", report.push_seconds),
-        ("cache export", report.cache_export_seconds),
+        ("cache import", import, usual.and_then(|usual| usual.cache_import)),
+        ("export", report.export_seconds, None),
+        ("load", report.load_seconds, None),
+        ("push", report.push_seconds, None),
+        ("cache export", report.cache_export_seconds, usual.and_then(|usual| usual.cache_export)),
     ];
-    moved.extend(timed.iter().filter_map(|(what, seconds)| {
-        seconds.map(|seconds| format!("{what} {}", duration(seconds)))
+    moved.extend(timed.iter().filter_map(|(what, seconds, median)| {
+        let median = median.map(|median| format!(" (median {})", duration(median)));
+        Some(format!("{what} {}{}", duration((*seconds)?), median.unwrap_or_default()))
     }));
     lines.push(moved.join(", "));
     lines.extend(report.cache_imports.iter().map(|import| match &import.missed {

@@ -187,7 +187,7 @@ fn a_step_that_was_run_names_the_input_that_changed() {
     let path = project.path("Dockerfile");
     let write = |text: &str| std::fs::write(&path, text).unwrap();
     write(DOCKERFILE);
-    project.run(&["build"]).code(0).prints("and no build to compare with");
+    project.run(&["build"]).code(0).prints("; no earlier build to compare with");
     project.run(&["build"]).code(0).prints("nothing changed, but no cache has its result");
     write(&DOCKERFILE.replace("RUN echo base", "# why\nRUN echo base again"));
     let json = project.run(&["build", "--format", "json"]).code(0).json();

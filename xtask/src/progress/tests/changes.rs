@@ -30,7 +30,8 @@ fn report(ran: &[&str]) -> BuildReport {
     let vertices = [
         vertex("from", &from, ""),
         vertex("context", "[internal] load build context", ""),
-        vertex("a", "[base 2/2] RUN a", r#""from""#),
+        vertex("inline", "[internal] preparing inline document", ""),
+        vertex("a", "[base 2/2] RUN a", r#""from","inline""#),
         vertex("copy", "[app 1/3] COPY src lib/*.py /", r#""a","context""#),
         vertex("b", "[app 2/3] RUN --network=none b", r#""copy""#),
         vertex("extra", "[app 3/3] COPY --link extra /extra", r#""context""#),
@@ -137,7 +138,7 @@ fn what_is_not_known_is_said_so() {
     let mut first = report(&["copy", "b"]);
     first.compare(None, &sources(), false);
     let of = |report: &BuildReport| report.stages[1].first_run.as_ref().unwrap().because();
-    assert_eq!(of(&first), "no cached result for these files, and no build to compare with");
+    assert_eq!(of(&first), "no cached result for these files; no earlier build to compare with");
     let mut forced = report(&["a", "copy", "b"]);
     forced.compare(Some(&sources()), &sources(), true);
     assert_eq!(forced.stages[0].first_run.as_ref().unwrap().because(), "--no-cache");
@@ -145,7 +146,7 @@ fn what_is_not_known_is_said_so() {
     let mut strange = report(&["b"]);
     let odd = Sources { text: "FROM x".into(), ..sources() };
     strange.compare(Some(&sources()), &odd, false);
-    let said = "no cached result for this instruction, not all of it could be compared";
+    let said = "no cached result for this instruction; not all of it could be compared";
     assert_eq!(of(&strange), said);
     let json = serde_json::to_value(strange.stages[1].first_run.as_ref().unwrap()).unwrap();
     assert_eq!(json["not-compared"], serde_json::json!(["dockerfile"]), "{json}");

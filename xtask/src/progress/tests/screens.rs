@@ -69,7 +69,7 @@ fn the_table_at_the_end() {
             "runtime           4       2  0.2s  3/4 COPY app/ /srv/app/: no cached result for these files",
             "",
             "built in 0.7s: 6 steps cached, 2 run",
-            "context 129 B, export 0.1s, load 0.0s, push 0.1s, cache export 0.2s",
+            "context 129 B, cache import 0.0s, export 0.1s, load 0.0s, push 0.1s, cache export 0.2s",
             "cache 127.0.0.1:4566/loppestars:buildcache not there yet",
             "longest on the critical path: cache export 0.2s, runtime 4/4 RUN ls /srv/app && for i in \
              $(seq 1… 0.2s, export 0.1s",
@@ -80,7 +80,9 @@ fn the_table_at_the_end() {
 #[test]
 fn the_table_compares_with_earlier_builds() {
     let medians = BTreeMap::from([("base".to_owned(), 0.3), ("runtime".to_owned(), 61.0)]);
-    let table = render::table(&report("push_cache_missing", Ended::Success), Some(&medians));
+    let usual = render::Usual { stages: &medians, cache_import: None, cache_export: Some(2.0) };
+    let table = render::table(&report("push_cache_missing", Ended::Success), Some(&usual));
+    assert!(table[7].ends_with("push 0.1s, cache export 0.2s (median 2.0s)"), "{}", table[7]);
     assert_eq!(
         table[..5],
         [

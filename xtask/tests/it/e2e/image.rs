@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::project::Copy;
+use super::project::{Copy, unique_comment};
 
 /// Pure Python, and no package here needs it.
 const SMALL: &str = "itsdangerous==2.2.0 --hash=sha256:c6242fc49e35958c8b15141343aa660db5fc54d4f13a1db01a3f5891b98700ef\n";
@@ -32,13 +32,14 @@ fn changes_push_little_and_the_same_sources_give_the_same_bytes() {
     let again = build(&copy, &["--no-cache"]);
     assert_eq!(again["digest"], first["digest"], "the same sources, the same bytes");
 
-    copy.append("api/loppestars/main.py", "\n# changed\n");
+    copy.append("api/loppestars/main.py", &unique_comment());
     let code = build(&copy, &[]);
     assert_eq!(changed(&code, "application"), ["api/loppestars/main.py"]);
     let pushed = new_bytes(&layers, &self::layers(&copy, &code));
     assert!((1..100_000).contains(&pushed), "a change of the code pushes {pushed} bytes");
+    assert_eq!(code["new-bytes"], pushed, "the report says the same");
 
-    copy.append("api/requirements/light.txt", SMALL);
+    copy.append("api/requirements/light.txt", &(SMALL.to_owned() + &unique_comment()));
     let requirement = build(&copy, &[]);
     assert_eq!(changed(&requirement, "dependencies-light"), ["api/requirements/light.txt"]);
     let pushed = new_bytes(&self::layers(&copy, &code), &self::layers(&copy, &requirement));

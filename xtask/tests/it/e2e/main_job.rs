@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::http;
-use super::project::{Copy, PORT};
+use super::project::{Copy, PORT, unique_comment};
 
 #[test]
 fn the_main_job_from_nothing_and_back() {
@@ -128,11 +128,6 @@ fn change_of_code(copy: &Copy) {
 }
 
 /// A change that no earlier run of this test left in the builder's cache.
-fn unique_comment() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("\n# {}\n", now.as_nanos())
-}
-
 fn photo(copy: &Copy) {
     let status = copy.run(&["local", "status", "--format", "json"]).code(0).json();
     assert!(status["try"].as_str().unwrap().starts_with("curl "), "{status}");

@@ -16,6 +16,12 @@ pub const PORT: &str = "4577";
 /// The port of the stand-in of Supabase Storage.
 const STORAGE_PORT: &str = "5091";
 
+/// A line that no build on this machine has seen.
+pub fn unique_comment() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("\n# {}\n", now.as_nanos())
+}
+
 /// A copy of this repository. Dropping it takes its local environment down.
 pub struct Copy {
     dir: TempDir,
