@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::summary::{Summary, hit_rate, percent, result, short, to, well};
 use super::{Record, Verdict};
-use crate::progress::html::{self, Escaped, open, round_step};
+use crate::progress::html::{self, Escaped, open, time_label, time_step};
 use crate::progress::text::{bytes, duration};
 
 const STYLE: &str = include_str!("page.css");
@@ -58,16 +58,11 @@ fn facts(page: &mut String, summary: &Summary) -> fmt::Result {
 
 fn durations(page: &mut String, records: &[Record], summary: &Summary) -> fmt::Result {
     let most = records.iter().map(|record| record.seconds).fold(0.1, f64::max);
-    let step = round_step(most / 5.0);
+    let step = time_step(most / 5.0);
     let top = (most / step).ceil() * step;
     let chart = Chart { records, top };
-    let decimals = usize::from(step < 1.0);
     let marks = (0..=10_u8).map(|n| f64::from(n) * step).take_while(|at| *at <= top * 1.001);
-    chart.open(
-        page,
-        marks.map(|at| (at, format!("{at:.decimals$}s"))),
-        "Duration of each build",
-    )?;
+    chart.open(page, marks.map(|at| (at, time_label(at, step))), "Duration of each build")?;
     chart.bars(page, |record| {
         let class = if well(record) { "took" } else { "failed" };
         Some((class, record.seconds))
@@ -136,7 +131,7 @@ impl Chart<'_> {
         let mut free = f64::MIN;
         for (index, record) in self.records.iter().enumerate() {
             let x = self.x(index);
-            let date = record.at.map(|at| at.to_string()).unwrap_or_default();
+            let date = began(record);
             let Some(date) = date.get(..16).filter(|_| x >= free && x + DATE <= WIDTH) else {
                 continue;
             };
@@ -182,9 +177,15 @@ impl Chart<'_> {
     }
 }
 
+/// When a build began, to the second; UTC.
+fn began(record: &Record) -> String {
+    let at = record.at.map(|at| at.to_string()).unwrap_or_default();
+    at.get(..19).unwrap_or_default().replace('T', " ")
+}
+
 /// A build in a few lines.
 fn about(record: &Record) -> String {
-    let at = record.at.map(|at| at.to_string()).unwrap_or_default();
+    let at = began(record);
     let rate = hit_rate(record).map_or_else(|| "-".to_owned(), percent);
     format!(
         "{at}\n{} to {}\n{}, {rate} cached",
@@ -198,7 +199,7 @@ fn table(page: &mut String, records: &[Record]) -> fmt::Result {
     page.push_str(
         "<h2>builds</h2>\n<div class=\"table\"><table>\n<tr><th>began</th><th>environment</th>\
          <th>to</th><th class=\"number\">took</th><th class=\"number\">cached</th>\
-         <th class=\"number\">run</th><th class=\"number\">pushed</th><th>stages that ran</th>\
+         <th class=\"number\">run</th><th class=\"number\">new layers</th><th>stages that ran</th>\
          <th>commit</th><th>result</th></tr>\n",
     );
     for record in records.iter().rev() {
@@ -213,20 +214,19 @@ fn table(page: &mut String, records: &[Record]) -> fmt::Result {
             .map(|stage| stage.name.as_str())
             .collect();
         write!(page, "<tr{class}>")?;
-        for (number, text) in [
-            (false, record.at.map(|at| at.to_string()).unwrap_or_default()),
-            (false, record.environment.clone().unwrap_or_default()),
-            (false, to(record).to_owned()),
-            (true, duration(record.seconds)),
-            (true, hit_rate(record).map(percent).unwrap_or_default()),
-            (true, record.run_steps.to_string()),
-            (true, record.pushed_bytes.map(bytes).unwrap_or_default()),
-            (false, stages.join(", ")),
-            (false, record.commit.as_deref().map(short).unwrap_or_default()),
-            (false, result(record)),
+        for (class, text) in [
+            ("", began(record)),
+            ("", record.environment.clone().unwrap_or_default()),
+            ("", to(record).to_owned()),
+            ("number", duration(record.seconds)),
+            ("number", hit_rate(record).map(percent).unwrap_or_default()),
+            ("number", record.run_steps.to_string()),
+            ("number", record.new_bytes.or(record.pushed_bytes).map(bytes).unwrap_or_default()),
+            ("long", stages.join(", ")),
+            ("", record.commit.as_deref().map(short).unwrap_or_default()),
+            ("", result(record)),
         ] {
-            let class = if number { " class=\"number\"" } else { "" };
-            write!(page, "<td{class}>{}</td>", Escaped(&text))?;
+            write!(page, "<td class=\"{class}\">{}</td>", Escaped(&text))?;
         }
         page.push_str("</tr>\n");
     }

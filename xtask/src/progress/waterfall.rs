@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    html::{Escaped, open, round_step},
+    event::Phase,
+    html::{Escaped, open, time_label, time_step},
     report::{BuildReport, Outcome, PhaseReport, StageReport, StepReport, StepState},
     text::{bytes, count, duration},
 };
@@ -35,12 +36,14 @@ fn write(page: &mut String, report: &BuildReport, title: &str) -> fmt::Result {
     }
     legend(page)?;
     let scale = Scale::of(report);
+    let grid = scale.percent(scale.tick_seconds());
+    writeln!(page, "<main style=\"--grid:{grid:.3}%\">")?;
     axis(page, &scale)?;
     for stage in &report.stages {
         stage_rows(page, report, stage, &scale)?;
     }
     phase_rows(page, report, &scale)?;
-    page.push_str("<footer></footer>\n</body>\n</html>\n");
+    page.push_str("</main>\n<footer></footer>\n</body>\n</html>\n");
     Ok(())
 }
 
@@ -94,7 +97,7 @@ impl Scale {
     }
 
     fn tick_seconds(&self) -> f64 {
-        round_step(self.seconds / MOST_TICKS)
+        time_step(self.seconds / MOST_TICKS)
     }
 
     fn ticks(&self) -> impl Iterator<Item = f64> {
@@ -108,12 +111,10 @@ fn axis(page: &mut String, scale: &Scale) -> fmt::Result {
     page.push_str(
         "<div class=\"axis\" aria-hidden=\"true\"><span></span><span></span><div class=\"track\">",
     );
-    let decimals = usize::from(scale.tick_seconds() < 1.0)
-        + usize::from(scale.tick_seconds() < 0.1)
-        + usize::from(scale.tick_seconds() < 0.01);
     for tick in scale.ticks() {
         let left = scale.percent(tick);
-        write!(page, "<span class=\"tick\" style=\"left:{left:.3}%\">{tick:.decimals$}s</span>")?;
+        let label = time_label(tick, scale.tick_seconds());
+        write!(page, "<span class=\"tick\" style=\"left:{left:.3}%\">{label}</span>")?;
     }
     page.push_str("</div></div>\n");
     Ok(())
@@ -181,8 +182,10 @@ fn phase_rows(page: &mut String, report: &BuildReport, scale: &Scale) -> fmt::Re
     page.push_str("<h2>around the steps</h2>\n");
     for phase in &report.phases {
         let PhaseReport { name, start, seconds, error, .. } = phase;
+        // The first build has no cache to read: nothing failed.
+        let failed = error.is_some() && phase.phase != Phase::CacheImport;
         let row = Row {
-            class: if error.is_some() { "failed" } else { "phase" },
+            class: if failed { "failed" } else { "phase" },
             critical: false,
             label: name,
             seconds: *seconds,
@@ -255,8 +258,16 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        for (seconds, tick) in [(0.001, 0.0002), (0.7, 0.1), (2.4, 0.5), (9.0, 1.0), (130.0, 20.0)]
-        {
+        for (seconds, tick) in [
+            (0.001, 0.0002),
+            (0.7, 0.1),
+            (2.4, 0.5),
+            (9.0, 1.0),
+            (130.0, 15.0),
+            (273.0, 60.0),
+            (4000.0, 600.0),
+            (90_000.0, 18_000.0),
+        ] {
             let scale = Scale { seconds };
             assert!((scale.tick_seconds() - tick).abs() < tick * 1e-9, "{}", scale.tick_seconds());
             let ticks: Vec<_> = scale.ticks().collect();

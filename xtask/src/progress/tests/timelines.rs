@@ -1,6 +1,6 @@
 //! A build on a time axis.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{FAILED, report};
 use crate::progress::{BuildState, Ended, stream, timeline, waterfall};
@@ -21,10 +21,17 @@ fn traces_are_valid() {
         let trace = timeline::trace(&report(name, ended));
         let events = trace["traceEvents"].as_array().unwrap();
         let mut threads: HashMap<u64, Vec<(f64, f64)>> = HashMap::new();
+        let mut named = HashSet::new();
         for event in events {
             assert!(event["pid"].is_u64() && event["tid"].is_u64() && event["name"].is_string());
             match event["ph"].as_str().unwrap() {
-                "M" => assert!(event["args"].is_object()),
+                "M" if event["name"] == "thread_sort_index" => {
+                    assert!(event["args"]["sort_index"].is_u64(), "{name}: {event}");
+                }
+                "M" => {
+                    assert!(event["args"]["name"].is_string(), "{name}: {event}");
+                    named.insert((event["name"].as_str().unwrap(), event["tid"].as_u64().unwrap()));
+                }
                 "X" => {
                     let (ts, dur) = (event["ts"].as_f64().unwrap(), event["dur"].as_f64().unwrap());
                     assert!(ts >= 0.0 && dur >= 0.0, "{name}: {event}");
@@ -33,6 +40,8 @@ fn traces_are_valid() {
                 other => panic!("{name}: an event of kind {other}"),
             }
         }
+        assert!(named.contains(&("process_name", 0)), "{name}");
+        assert!(threads.keys().all(|tid| named.contains(&("thread_name", *tid))), "{name}");
         for slices in threads.values_mut() {
             slices.sort_by(|a, b| a.0.total_cmp(&b.0));
             assert!(slices.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{name}: {slices:?}");
@@ -54,6 +63,33 @@ fn a_trace_names_its_stages_and_marks_the_critical_path() {
     }
     let critical = events.iter().filter(|event| event["args"]["critical"] == true).count();
     assert!(critical >= 7, "{critical} slices");
+}
+
+/// The builder's clock was set back, and what is in the store already is cached at once.
+#[test]
+fn no_work_takes_less_than_nothing() {
+    let line = r#"{"vertexes":[
+        {"digest":"a","name":"[x 1/1] RUN a","started":"2026-01-01T00:00:05Z","completed":"2026-01-01T00:00:01Z"},
+        {"digest":"e","name":"exporting to image","inputs":["a"],"started":"2026-01-01T00:00:01Z","completed":"2026-01-01T00:00:00Z"}],
+        "statuses":[{"vertex":"e","id":"pushing layers","started":"2026-01-01T00:00:03Z","completed":"2026-01-01T00:00:02Z"}]}"#;
+    let mut state = BuildState::new();
+    state.apply_line(stream::parse(&line.replace('\n', " ")).unwrap());
+    state.finish(Ended::Success);
+    let report = state.report();
+    let trace = timeline::trace(&report);
+    for event in trace["traceEvents"].as_array().unwrap().iter().filter(|e| e["ph"] == "X") {
+        assert!(event["ts"].as_f64() >= Some(0.0) && event["dur"].as_f64() >= Some(0.0), "{event}");
+    }
+    assert!(!waterfall::html(&report, "x").contains(":-"));
+}
+
+/// The first build has no cache to read. That is nothing to be alarmed about.
+#[test]
+fn a_cache_that_is_not_there_is_not_drawn_as_a_failure() {
+    let page = waterfall::html(&report("push_cache_missing", Ended::Success), "x");
+    assert!(page.contains("importing cache manifest") && !page.contains("row failed"));
+    let failed = waterfall::html(&report("failing_run", FAILED), "x");
+    assert!(failed.contains("row failed"));
 }
 
 #[test]
