@@ -125,16 +125,16 @@ impl FirstRun {
             };
             return shown.join(", ") + &more;
         }
-        if self.lineage.is_some() {
+        if !self.looked {
             return self.cause.to_string();
         }
         let open = match (&self.cause, not_compared.first()) {
             (Cause::NoCache, _) => "",
             (_, None) => return "nothing changed, but no cache has its result".to_owned(),
-            (_, Some(NotCompared::NoEarlierBuild)) => ", and no build to compare with",
+            (_, Some(NotCompared::NoEarlierBuild)) => "; no earlier build to compare with",
             (_, Some(NotCompared::Files)) => ", which were not compared",
             (_, Some(NotCompared::Dockerfile | NotCompared::Elsewhere)) => {
-                ", not all of it could be compared"
+                "; not all of it could be compared"
             }
         };
         format!("{}{open}", self.cause)
@@ -146,13 +146,14 @@ impl BuildReport {
     pub fn compare(&mut self, before: Option<&Sources>, now: &Sources, no_cache: bool) {
         let firsts = self.stages.iter_mut().filter_map(|stage| stage.first_run.as_mut());
         for first in firsts.filter(|first| !matches!(first.cause, Cause::StepRan { .. })) {
-            let lineage = first.lineage.take().unwrap_or_default();
+            let Some(lineage) = &first.lineage else { continue };
+            first.looked = true;
             if no_cache {
                 first.cause = Cause::NoCache;
                 continue;
             }
             first.compared = match before {
-                Some(before) => compared(&lineage, before, now),
+                Some(before) => compared(lineage, before, now),
                 None => Compared {
                     not_compared: vec![NotCompared::NoEarlierBuild],
                     ..Compared::default()

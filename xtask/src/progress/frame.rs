@@ -5,7 +5,8 @@ use super::{
     classify::activity_phase,
     name::VertexKind,
     phases::Transferred,
-    report::{BuildReport, StageReport, StepReport, StepState},
+    report::{StageReport, StepReport, StepState},
+    summary::SoFar,
     text::{bytes, duration, fit, pad, sanitise, width},
     time::Timestamp,
     vertex::Vertex,
@@ -36,30 +37,31 @@ enum Rank {
 /// `now` is the builder's clock: [`BuildState::latest`] plus the time since the last update.
 /// Where there is not room for everything, what is at work stays.
 pub fn frame(state: &BuildState, now: Timestamp, size: Size) -> Vec<String> {
-    let report = state.report();
-    let mut lines = vec![(Rank::Header, header(state, &report, now))];
-    let column = report.stages.iter().map(|s| width(&s.label())).max().unwrap_or(0).min(24);
-    for stage in &report.stages {
-        lines.extend(stage_lines(state, &report, stage, now, column));
+    let so_far = state.so_far();
+    let mut lines = vec![(Rank::Header, header(state, &so_far, now))];
+    let running: Vec<&Vertex> = state.vertices().iter().filter(|v| v.is_running()).collect();
+    let column = so_far.stages.iter().map(|s| width(&s.label())).max().unwrap_or(0).min(24);
+    for stage in &so_far.stages {
+        lines.extend(stage_lines(&running, &so_far, stage, now, column));
     }
-    let around = state.vertices().iter().filter(|v| v.step.is_none() && v.is_running());
+    let around = running.iter().filter(|v| v.step.is_none());
     lines.extend(around.map(|vertex| (Rank::AtWork, around_line(vertex, now, column))));
     choose(lines, size)
 }
 
-fn header(state: &BuildState, report: &BuildReport, now: Timestamp) -> String {
+fn header(state: &BuildState, so_far: &SoFar, now: Timestamp) -> String {
     let elapsed = state.started().map_or(0.0, |started| now.seconds_since(started));
-    let known: usize = report.stages.iter().map(|stage| stage.steps).sum();
-    let running = report.steps.iter().filter(|s| s.state == StepState::Running).count();
-    let done = (report.cached_steps + report.run_steps).saturating_sub(running);
+    let known: usize = so_far.stages.iter().map(|stage| stage.steps).sum();
+    let running = so_far.steps.iter().filter(|s| s.state == StepState::Running).count();
+    let done = (so_far.cached + so_far.run).saturating_sub(running);
     let mut parts = vec![format!("building {}", duration(elapsed))];
     if known > 0 {
-        parts.push(format!("{done}/{known} steps, {} cached", report.cached_steps));
-    }
-    if report.context_bytes > 0 {
-        parts.push(format!("context {}", bytes(report.context_bytes)));
+        parts.push(format!("{done}/{known} steps, {} cached", so_far.cached));
     }
     let moved = Transferred::of(state);
+    if moved.context > 0 {
+        parts.push(format!("context {}", bytes(moved.context)));
+    }
     let (pulled, pulling): (u64, u64) = (moved.pulled.values().sum(), moved.pulling.values().sum());
     if pulling > 0 {
         parts.push(match pulled == pulling {
@@ -72,15 +74,15 @@ fn header(state: &BuildState, report: &BuildReport, now: Timestamp) -> String {
 }
 
 fn stage_lines(
-    state: &BuildState,
-    report: &BuildReport,
+    running: &[&Vertex],
+    so_far: &SoFar,
     stage: &StageReport,
     now: Timestamp,
     column: usize,
 ) -> Vec<(Rank, String)> {
     let label = pad(&fit(&stage.label(), column), column);
-    let steps: Vec<&StepReport> = report.steps_of(stage).collect();
-    let at_work = steps.iter().filter_map(|step| vertex_at_work(state, step).map(|v| (step, v)));
+    let steps: Vec<&StepReport> = stage.own(&so_far.steps).collect();
+    let at_work = steps.iter().filter_map(|step| vertex_at_work(running, step).map(|v| (step, v)));
     let mut lines = Vec::new();
     for (step, vertex) in at_work {
         lines.push((
@@ -122,8 +124,8 @@ fn stage_lines(
 }
 
 /// The vertex that makes a step run just now: a cached one does, too, while its layers are pulled.
-fn vertex_at_work<'a>(state: &'a BuildState, step: &StepReport) -> Option<&'a Vertex> {
-    state.vertices().iter().find(|v| v.is_running() && v.step.as_ref() == Some(&step.step))
+fn vertex_at_work<'a>(running: &[&'a Vertex], step: &StepReport) -> Option<&'a Vertex> {
+    running.iter().copied().find(|v| v.step.as_ref() == Some(&step.step))
 }
 
 /// ` (pulling 17.8 MB of 31.1 MB)`, ` (extracting)`.

@@ -101,6 +101,11 @@ impl StageReport {
     pub fn label(&self) -> String {
         stage_label(self.platform.as_deref(), &self.name)
     }
+
+    /// Those of the steps that are its own.
+    pub fn own<'a>(&self, steps: &'a [StepReport]) -> impl Iterator<Item = &'a StepReport> {
+        steps.iter().filter(|s| s.step.stage == self.name && s.step.platform == self.platform)
+    }
 }
 
 /// The first step of a stage that was run.
@@ -116,9 +121,12 @@ pub struct FirstRun {
     /// Which input changed since an earlier build, when it is not that another step was run.
     #[serde(flatten)]
     pub compared: Compared,
-    /// What it is made from, until that was compared.
+    /// What it is made from; while the build runs, nobody asks for it.
     #[serde(skip)]
     pub lineage: Option<Lineage>,
+    /// Whether that was compared.
+    #[serde(skip)]
+    pub looked: bool,
 }
 
 /// A step of a stage.
@@ -244,9 +252,7 @@ impl BuildReport {
 
     /// The steps of a stage.
     pub fn steps_of<'a>(&'a self, stage: &'a StageReport) -> impl Iterator<Item = &'a StepReport> {
-        self.steps
-            .iter()
-            .filter(|s| s.step.stage == stage.name && s.step.platform == stage.platform)
+        stage.own(&self.steps)
     }
 }
 

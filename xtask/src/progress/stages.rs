@@ -73,7 +73,8 @@ fn first_run(state: &BuildState, step: &StepRef) -> Option<FirstRun> {
         step: step.clone(),
         cause: Cause::of(state, vertex),
         compared: Compared::default(),
-        lineage: Some(Lineage::of(state, vertex)),
+        lineage: state.ended().map(|_| Lineage::of(state, vertex)),
+        looked: false,
     })
 }
 

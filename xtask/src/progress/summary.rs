@@ -10,27 +10,34 @@ use super::{
     failure::Failure,
     name::{StepName, VertexKind},
     phases::{Transferred, cache_imports, critical_path, phases, total_seconds},
-    report::{BuildReport, Outcome, StepReport, StepState},
+    report::{BuildReport, Outcome, StageReport, StepReport, StepState},
     stages::stages,
     time::Timestamp,
     vertex::{Interval, Vertex, merge, union_seconds},
 };
 
+/// How far the steps are.
+pub(super) struct SoFar {
+    pub stages: Vec<StageReport>,
+    pub steps: Vec<StepReport>,
+    pub cached: usize,
+    pub run: usize,
+    path: Vec<usize>,
+}
+
 impl BuildState {
+    /// What a frame of the live view needs of a report; the rest takes longer.
+    pub(super) fn so_far(&self) -> SoFar {
+        SoFar::of(self, Vec::new())
+    }
+
     /// Sums up what is known. Sensible at any time, complete after [`BuildState::finish`].
     pub fn report(&self) -> BuildReport {
-        let origin = self.started().unwrap_or(Timestamp::from_unix_nanos(0));
-        let now = self.latest().unwrap_or(origin);
-        let clock = Clock { origin, now, ended: self.ended().is_some() };
-        let path = critical::path(self);
-        let steps = steps(self, &clock, &path);
-        let stages = stages(self, &steps, &clock);
+        let clock = Clock::of(self);
+        let SoFar { stages, steps, cached, run, path } = SoFar::of(self, critical::path(self));
         let phases = phases(self, &clock);
         let total = |kind: Phase| total_seconds(&phases, kind);
         let bytes = Transferred::of(self);
-        let counted = |state: fn(StepState) -> bool| {
-            steps.iter().filter(|step| !step.step.is_from() && state(step.state)).count()
-        };
         BuildReport {
             outcome: match self.ended() {
                 None => Outcome::Running,
@@ -39,9 +46,9 @@ impl BuildState {
                 Some(Ended::Interrupted) => Outcome::Interrupted,
             },
             started: self.started(),
-            seconds: now.seconds_since(origin),
-            cached_steps: counted(|state| state == StepState::Cached),
-            run_steps: counted(StepState::is_run),
+            seconds: clock.now.seconds_since(clock.origin),
+            cached_steps: cached,
+            run_steps: run,
             cache_imports: cache_imports(self, &clock),
             cache_export_seconds: total(Phase::CacheExport),
             cache_export_error: self
@@ -65,6 +72,20 @@ impl BuildState {
     }
 }
 
+impl SoFar {
+    fn of(state: &BuildState, path: Vec<usize>) -> Self {
+        let clock = Clock::of(state);
+        let steps = steps(state, &clock, &path);
+        let stages = stages(state, &steps, &clock);
+        let counted = |state: fn(StepState) -> bool| {
+            steps.iter().filter(|step| !step.step.is_from() && state(step.state)).count()
+        };
+        let (cached, run) =
+            (counted(|state| state == StepState::Cached), counted(StepState::is_run));
+        Self { stages, steps, cached, run, path }
+    }
+}
+
 /// The moments that a report is made of.
 pub struct Clock {
     pub origin: Timestamp,
@@ -73,6 +94,12 @@ pub struct Clock {
 }
 
 impl Clock {
+    fn of(state: &BuildState) -> Self {
+        let origin = state.started().unwrap_or(Timestamp::from_unix_nanos(0));
+        let now = state.latest().unwrap_or(origin);
+        Self { origin, now, ended: state.ended().is_some() }
+    }
+
     pub fn offset(&self, moment: Timestamp) -> f64 {
         moment.seconds_since(self.origin)
     }
