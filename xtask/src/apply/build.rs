@@ -1,5 +1,6 @@
 //! Runs a build, shows its progress, and reads back what came of it.
 
+mod follow;
 mod local_cache;
 mod log_file;
 mod new_layers;
@@ -7,13 +8,12 @@ mod recorder;
 mod second_look;
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::Context;
-use crate::config::SecretSource;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, Place, exit_of};
 use crate::fingerprint::{Bases, Inputs, provenance, sources::Sources};
@@ -24,22 +24,15 @@ use crate::observe::history::{history, kept};
 use crate::observe::layers::Layers;
 use crate::plan::argv::Argv;
 use crate::plan::build::{Build, Output};
-use crate::plan::secret::Mask;
-use crate::proc::{self, Env, Input, captured};
+use crate::proc::{self, Env, captured};
 use crate::progress::{
-    BuildReport, BuildState, BuildTimes, Ended, FailedPhase, Outcome, Timestamp,
-    log::lines as log_lines, render, stream, timeline, waterfall,
+    BuildReport, BuildTimes, FailedPhase, Outcome, Timestamp, render, timeline, waterfall,
 };
 use crate::ui::{human_bytes, human_seconds};
+use follow::follow;
 use local_cache::NewCaches;
 use log_file::LogFile;
 use second_look::SecondLook;
-
-/// In bytes. What is longer is data and no password.
-const LONGEST_SECRET: usize = 64 * 1024;
-
-/// How often the live view is drawn.
-const FRAME: Duration = Duration::from_millis(100);
 
 /// A build that went well.
 #[derive(Clone, Debug)]
@@ -272,77 +265,6 @@ fn record(
         digest: made.map(|image| image.digest.clone()),
         ..Record::of(report)
     }
-}
-
-/// Runs the command and feeds its event stream into a state, the front and the log file.
-async fn follow(
-    context: &Context<'_>,
-    build: &Build,
-    env: Env,
-    log: &mut LogFile<'_>,
-    look: &mut SecondLook<'_>,
-) -> Result<(BuildState, proc::Output)> {
-    log.line(&format!("$ {build}"));
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let argv = build.argv.clone();
-    let env = build
-        .secret_variables
-        .iter()
-        .fold(env, |env, (name, value)| env.with(name.clone(), value.0.clone()));
-    let running = tokio::task::spawn_blocking(move || {
-        proc::stream(&argv, &env, None, Input::Nothing, |line| {
-            // Nobody listens any more after an interruption.
-            let _ = sender.send(line.to_owned());
-        })
-    });
-    let secrets = build_secrets(context, build);
-    let mut state = BuildState::hiding(secrets.clone());
-    let mut frames = tokio::time::interval(FRAME);
-    loop {
-        let events = tokio::select! {
-            line = receiver.recv() => match line {
-                Some(line) => state.apply_line(read_line(&line)),
-                None => break,
-            },
-            _ = frames.tick() => {
-                context.ui.frame(&state);
-                continue;
-            }
-            () = look.go_on() => continue,
-        };
-        look.after(state.reads());
-        for event in events {
-            for line in log_lines(&event, state.started()) {
-                log.line(&line);
-            }
-            context.ui.emit(&Event::Build(event));
-        }
-    }
-    let output = running.await??;
-    let output = proc::Output { stderr: secrets.text(output.reason()), ..output };
-    for event in state.finish(Ended::from_exit_code(output.code)) {
-        for line in log_lines(&event, state.started()) {
-            log.line(&line);
-        }
-        context.ui.emit(&Event::Build(event));
-    }
-    Ok((state, output))
-}
-
-/// What a step may say of the secrets that it is given: with `set -x`, in an error of its own.
-fn build_secrets(context: &Context<'_>, build: &Build) -> Mask {
-    let files = context.config.build_secrets.iter().filter_map(|secret| match &secret.source {
-        SecretSource::File(path) => std::fs::read_to_string(path).ok(),
-        SecretSource::Env(..) => None,
-    });
-    let files: Vec<String> = files.filter(|text| text.len() <= LONGEST_SECRET).collect();
-    let variables = build.secret_variables.iter().map(|(_, value)| value.0.as_str());
-    Mask::of(variables.chain(files.iter().map(String::as_str)))
-}
-
-/// A line that is not an event is text that buildx printed.
-fn read_line(line: &str) -> stream::Line {
-    stream::parse(line).unwrap_or_else(|_| stream::Line::Text(line.to_owned()))
 }
 
 fn failure(report: &BuildReport, output: &proc::Output, log: Option<&Path>) -> Failure {

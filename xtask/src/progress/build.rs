@@ -9,6 +9,7 @@ use super::{
     classify::{activity_phase, told_phase, transfer_kind, untold_phase},
     event::{BuildWarning, LogStream, ProgressEvent, StepRef, Transfer},
     name::VertexKind,
+    seen::Seen,
     stream::{Line, LogChunk, SolveStatus, StatusUpdate, VertexUpdate, WarningUpdate},
     text::{sanitise, sanitise_lines, shorten_digests},
     time::{Timestamp, nanos_to_seconds},
@@ -47,7 +48,7 @@ pub struct BuildState {
     warnings: Vec<BuildWarning>,
     /// What buildx said in plain text, raw.
     text: Vec<String>,
-    seen_logs: HashSet<u64>,
+    seen_logs: Seen,
     started_told: HashSet<Told>,
     ended_told: HashSet<Told>,
     started: Option<Timestamp>,
@@ -363,7 +364,7 @@ impl BuildState {
         self.saw(chunk.timestamp);
         let mut hasher = DefaultHasher::new();
         (&chunk.vertex, chunk.timestamp, chunk.stream, &chunk.data).hash(&mut hasher);
-        if chunk.timestamp.is_some() && !self.seen_logs.insert(hasher.finish()) {
+        if chunk.timestamp.is_some() && !self.seen_logs.is_new(hasher.finish()) {
             return;
         }
         let at = chunk.timestamp.unwrap_or_else(|| self.now());

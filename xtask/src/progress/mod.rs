@@ -30,6 +30,7 @@ mod output;
 mod phases;
 pub mod render;
 mod report;
+mod seen;
 mod stages;
 pub mod stream;
 mod summary;

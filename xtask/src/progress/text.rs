@@ -15,6 +15,10 @@ pub const LONGEST_LINE: usize = 4096;
 ///   `::error::` at the start becomes `: :error::`, `##[` anywhere becomes `# #[`.
 /// - What is longer than [`LONGEST_LINE`] is cut, and ends with `…`.
 pub fn sanitise(text: &str) -> String {
+    // Nearly all of it.
+    if text.len() <= LONGEST_LINE && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return disarm(text.to_owned());
+    }
     let mut clean = String::with_capacity(text.len().min(LONGEST_LINE));
     let mut length = 0;
     let mut chars = text.chars().peekable();
