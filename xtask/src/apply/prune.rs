@@ -174,21 +174,27 @@ async fn delete(aws: Aws, name: String, digests: Vec<Digest>) -> Result<Batch> {
             return Ok((Vec::new(), failed, Some(exit_of(&error))));
         }
     };
+    let digest = |id: &ImageIdentifier| id.image_digest().and_then(|digest| digest.parse().ok());
+    let mut gone: BTreeSet<Digest> = answer.image_ids().iter().filter_map(digest).collect();
     let mut failed = Vec::new();
     for failure in answer.failures() {
+        let Some(digest) = failure.image_id().and_then(digest) else { continue };
         // Somebody else was faster, which is just as well.
         if failure.failure_code() == Some(&ImageFailureCode::ImageNotFound) {
+            gone.insert(digest);
             continue;
         }
-        let digest = failure.image_id().and_then(ImageIdentifier::image_digest);
-        if let Some(digest) = digest.and_then(|digest| digest.parse().ok()) {
-            let code = failure.failure_code().map_or("no code", |code| code.as_str());
-            let reason = failure.failure_reason().unwrap_or("no reason was given");
-            failed.push(Failed { digest, reason: format!("{code}: {reason}") });
-        }
+        gone.remove(&digest);
+        let code = failure.failure_code().map_or("no code", |code| code.as_str());
+        let reason = failure.failure_reason().unwrap_or("no reason was given");
+        failed.push(Failed { digest, reason: format!("{code}: {reason}") });
     }
-    let stays: BTreeSet<_> = failed.iter().map(|failed| failed.digest.clone()).collect();
-    let deleted = digests.into_iter().filter(|digest| !stays.contains(digest)).collect();
+    let told: BTreeSet<_> = failed.iter().map(|failed| failed.digest.clone()).collect();
+    let (deleted, others): (Vec<_>, Vec<_>) =
+        digests.into_iter().partition(|digest| gone.contains(digest));
+    let unsaid = others.into_iter().filter(|digest| !told.contains(digest));
+    let reason = "ECR did not say that it was deleted";
+    failed.extend(unsaid.map(|digest| Failed { digest, reason: reason.to_owned() }));
     Ok((deleted, failed, None))
 }
 
@@ -260,9 +266,9 @@ mod tests {
 
     #[test]
     fn all_go_in_hundreds_children_after_their_index_and_throttling_is_waited_out() {
-        let (stand_in, done) = run(|_, before| match before {
+        let (stand_in, done) = run(|request, before| match before {
             0 => (400, json!({ "__type": "ThrottlingException", "message": "slow down" })),
-            _ => (200, json!({ "imageIds": [], "failures": [] })),
+            _ => (200, json!({ "imageIds": request["imageIds"], "failures": [] })),
         });
         assert_eq!((done.deleted.len(), done.failed.len()), (251, 0));
         // 249 of the first wave in three calls, one of them again, then the two children.
@@ -289,7 +295,9 @@ mod tests {
                 fails(10, "ImageNotFound"),
             ];
             let failures: Vec<_> = failures.into_iter().flatten().collect();
-            (200, json!({ "imageIds": [], "failures": failures }))
+            let goes = |id: &&Value| failures.iter().all(|failure| failure["imageId"] != **id);
+            let gone: Vec<_> = ids.iter().filter(goes).collect();
+            (200, json!({ "imageIds": gone, "failures": failures }))
         });
         let mut failed: Vec<_> = done.failed.iter().map(|f| f.digest.clone()).collect();
         failed.sort();
@@ -299,6 +307,22 @@ mod tests {
         assert_eq!(stand_in.calls("BatchDeleteImage").len(), 3, "the children are not asked for");
         let error = done.check("r/app").unwrap_err();
         assert!(error.to_string().starts_with("4 of 251 images could not be deleted"), "{error}");
+    }
+
+    #[test]
+    fn what_ecr_does_not_say_is_not_deleted() {
+        // Of the index and its two children nothing is said, so those are not asked for.
+        let (stand_in, done) = run(|request, _| {
+            let said = |id: &&Value| id["imageDigest"] != json!(digest(0));
+            let ids: Vec<_> = request["imageIds"].as_array().unwrap().iter().filter(said).collect();
+            (200, json!({ "imageIds": ids }))
+        });
+        assert_eq!(stand_in.calls("BatchDeleteImage").len(), 3);
+        assert_eq!((done.deleted.len(), done.freed_bytes), (248, 2480));
+        let failed: Vec<_> = done.failed.iter().map(|failed| failed.digest.clone()).collect();
+        assert_eq!(failed, [digest(0), digest(1), digest(2)]);
+        let error = done.check("r/app").unwrap_err().to_string();
+        assert!(error.ends_with("ECR did not say that it was deleted"), "{error}");
     }
 
     #[test]

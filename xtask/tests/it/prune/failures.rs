@@ -10,7 +10,8 @@ fn what_fails_half_way_is_reported_with_what_was_done() {
         "BatchDeleteImage" => {
             let failure = json!({ "imageId": { "imageDigest": digest(2) },
                 "failureCode": "KmsError", "failureReason": "the key is disabled" });
-            Some((200, json!({ "imageIds": [], "failures": [failure] })))
+            let gone = [1, 3].map(|n| json!({ "imageDigest": digest(n) }));
+            Some((200, json!({ "imageIds": gone, "failures": [failure] })))
         }
         "DeregisterTaskDefinition"
             if asked.request["taskDefinition"].as_str().unwrap().ends_with(":3") =>
