@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use aws_sdk_ecs::types::{DesiredStatus, Service, Task};
+use aws_sdk_ecs::types::{self, DesiredStatus, Service, Task};
 
 use crate::aws::{self, Aws, explain};
 use crate::config::Cluster;
@@ -111,12 +111,16 @@ async fn services(aws: &Aws, cluster: &str) -> Result<Vec<Service>> {
 }
 
 async fn tasks(aws: &Aws, cluster: &str) -> Result<Vec<Task>> {
-    let mut arns = BTreeSet::new();
+    let (mut arns, mut stopped) = (BTreeSet::new(), BTreeSet::new());
     for status in [DesiredStatus::Running, DesiredStatus::Stopped] {
-        let request = aws.ecs.list_tasks().cluster(cluster).desired_status(status);
+        let request = aws.ecs.list_tasks().cluster(cluster).desired_status(status.clone());
         let mut pages = request.into_paginator().items().send();
         while let Some(arn) = pages.next().await {
-            arns.insert(arn.map_err(|error| explain("ecs:ListTasks", &error))?);
+            let arn = arn.map_err(|error| explain("ecs:ListTasks", &error))?;
+            if status == DesiredStatus::Stopped {
+                stopped.insert(arn.clone());
+            }
+            arns.insert(arn);
         }
     }
     let arns: Vec<String> = arns.into_iter().collect();
@@ -125,14 +129,21 @@ async fn tasks(aws: &Aws, cluster: &str) -> Result<Vec<Task>> {
         async move {
             let answer = request.send().await;
             let answer = answer.map_err(|error| explain("ecs:DescribeTasks", &error))?;
-            // What is MISSING stopped an hour ago or more, between the two calls.
-            let others = answer.failures().iter().find(|f| f.reason() != Some("MISSING"));
-            anyhow::ensure!(others.is_none(), "ecs:DescribeTasks did not answer for all tasks");
-            Ok(answer.tasks.unwrap_or_default())
+            Ok((answer.tasks.unwrap_or_default(), answer.failures.unwrap_or_default()))
         }
     });
-    let calls: Vec<_> = calls.collect();
-    Ok(beside(calls).await?.into_iter().flatten().collect())
+    let answers = beside(calls.collect::<Vec<_>>()).await?;
+    let (tasks, failures): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let (tasks, failures): (Vec<Task>, Vec<types::Failure>) = (tasks.concat(), failures.concat());
+    let mut told: BTreeSet<&str> = tasks.iter().filter_map(|task| task.task_arn()).collect();
+    // ECS forgets a task an hour after it stopped. One that is new can be MISSING as well, until
+    // all of ECS knows it.
+    let gone = failures.iter().filter(|failure| failure.reason() == Some("MISSING"));
+    told.extend(gone.filter_map(|of| of.arn()).filter(|arn| stopped.contains(*arn)));
+    if let Some(arn) = arns.iter().find(|arn| !told.contains(arn.as_str())) {
+        anyhow::bail!("ecs:DescribeTasks does not tell of the task {}", revision(arn));
+    }
+    Ok(tasks)
 }
 
 fn of_service(cluster: &str, service: &Service, named: &mut Named) {

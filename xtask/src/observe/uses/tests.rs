@@ -164,6 +164,37 @@ fn what_can_not_be_read_stops_it_and_is_named() {
 }
 
 #[test]
+fn a_task_that_is_not_told_of_may_run() {
+    let missing = json!([{ "arn": arn("task/app/t1"), "reason": "MISSING" }]);
+    let cases = [
+        ("STOPPED", json!([]), false),
+        ("STOPPED", missing.clone(), true),
+        ("RUNNING", missing, false),
+        ("STOPPED", json!([{ "arn": arn("task/app/t1"), "reason": "BUSY" }]), false),
+        ("STOPPED", json!([{ "arn": arn("task/app/t2"), "reason": "MISSING" }]), false),
+    ];
+    for (status, failures, is_gone) in cases {
+        let said = failures.clone();
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, n| match operation {
+            "ListTasks" if request["desiredStatus"] == status => {
+                (200, json!({ "taskArns": [arn("task/app/t1")] }))
+            }
+            "ListTasks" => (200, json!({ "taskArns": [] })),
+            "DescribeTasks" => (200, json!({ "tasks": [], "failures": said })),
+            _ => ecs(operation, request, n),
+        });
+        let found = run(&stand_in, 2);
+        let of = format!("{status} {failures}");
+        if is_gone {
+            assert!(found.is_ok(), "{of}");
+        } else {
+            let error = found.unwrap_err().to_string();
+            assert!(error.contains("does not tell of the task t1"), "{of}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_cluster_that_is_not_there_is_not_one_that_uses_nothing() {
     let stand_in = StandIn::start(|operation: &str, request: &Value, n| match operation {
         "DescribeClusters" => (200, json!({ "clusters": [], "failures": [] })),
