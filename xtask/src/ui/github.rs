@@ -16,8 +16,14 @@ use crate::exit::Place;
 use crate::plan::secret::hide;
 use crate::progress::sanitise;
 
-/// The most lines of failed tasks that go into the summary, which may have 1 MiB.
+/// The most lines of failed tasks that go into the summary.
 const TROUBLE: usize = 200;
+
+/// The most bytes of a summary. Actions takes none that has more than 1 MiB.
+const SUMMARY: usize = 1 << 20;
+
+/// The end of a summary that was cut.
+const CUT: &str = "\n\nCut here, as GitHub takes no longer summary: the log has more.\n";
 
 /// A job of GitHub Actions.
 pub struct Github {
@@ -147,11 +153,34 @@ impl Github {
                 let fenced = fenced("text", &trouble.join("\n"));
                 text.push_str(&format!("\nTasks that failed:\n\n{fenced}\n"));
             }
-            append(path, &hide(&text))
+            // A step has one summary, also for several commands.
+            let before = std::fs::metadata(path).map_or(0, |file| file.len());
+            let room = SUMMARY.saturating_sub(usize::try_from(before).unwrap_or(SUMMARY));
+            append(path, &limited(hide(&text), room))
                 .with_context(|| format!("GITHUB_STEP_SUMMARY {}", path.display()))?;
         }
         Ok(())
     }
+}
+
+/// A summary of so many bytes at most. That it was cut is said, outside of the block that is cut.
+fn limited(text: String, room: usize) -> String {
+    if text.len() <= room {
+        return text;
+    }
+    let ticks = |line: &str| line.len() - line.trim_start_matches('`').len();
+    let longest = text.lines().map(ticks).max().unwrap_or(0);
+    let mut end = room.saturating_sub(CUT.len() + longest + 1);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let open = text[..end].lines().fold(0, |open, line| match (open, ticks(line)) {
+        (0, found @ 3..) => found,
+        (open, found) if open > 0 && found == open && found == line.len() => 0,
+        (open, _) => open,
+    });
+    let cut = format!("{}\n{}{CUT}", &text[..end], "`".repeat(open));
+    if cut.len() <= room { cut } else { String::new() }
 }
 
 /// A block of Markdown that its own text can not end, without what commands a terminal.
@@ -259,6 +288,36 @@ mod tests {
         let block =
             "````text\ntask 1 failed: exited with 1\n| ``` ::error:: redis://app:***@cache\n````\n";
         assert_eq!(text, format!("### verdict\n\nTasks that failed:\n\n{block}"));
+    }
+
+    #[test]
+    fn a_summary_has_no_more_bytes_than_actions_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let summary = dir.path().join("summary");
+        let github = github(None, Some(summary.clone()));
+        github.publish(&[], "### first\n").unwrap();
+        for _ in 0..TROUBLE {
+            github.trouble(format!("``` {}", "ä€".repeat(4000)));
+        }
+        github.publish(&[], "### second\n").unwrap();
+        let text = std::fs::read_to_string(&summary).unwrap();
+        assert!(text.len() <= SUMMARY && text.len() > SUMMARY - 100, "{}", text.len());
+        assert!(text.starts_with("### first\n### second\n\nTasks that failed:\n\n````text\n"));
+        assert!(text.ends_with(&format!("\n````{CUT}")), "the block ends before what is said");
+        github.publish(&[], "### third\n").unwrap();
+        assert!(std::fs::metadata(&summary).unwrap().len() <= 1024 * 1024);
+    }
+
+    #[test]
+    fn a_summary_is_cut_between_characters_and_outside_of_a_block_that_ended() {
+        for room in 0..200 {
+            let text = format!("a\n```text\nb\n```\n{}", "€".repeat(100));
+            let cut = limited(text, room);
+            assert!(cut.len() <= room, "{room}");
+            assert!(cut.is_empty() || cut.ends_with(CUT), "{room}");
+            assert!(room < 100 || !cut.contains(&format!("```{CUT}")), "{room}: {cut}");
+        }
+        assert_eq!(limited("€".into(), 3), "€");
     }
 
     #[test]
