@@ -1,13 +1,14 @@
 //! Registers a revision and points a service at it.
 
 mod lost;
+mod tries;
 
 use anyhow::{Context as _, Result};
 use aws_sdk_ecs::types::Deployment;
 use serde_json::{Value, json};
 
 use super::concrete;
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use crate::aws::{Aws, explain, wire};
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
@@ -249,7 +250,8 @@ pub async fn update(
         subject.as_str(),
         format!("asked ECS to move {service} to {to}: `cargo xtask status` shows whether it did"),
     );
-    let ours = match update_service(aws, update, &task_definition, count, force).await {
+    let call = async || update_service(aws, update, &task_definition, count, force).await;
+    let ours = match tries::tries(async || guard.hold(service).await, call).await {
         Ok(ours) => ours,
         Err(error) => lost::look_again(ui, aws, update, &task_definition, &facts, error).await?,
     };
@@ -333,6 +335,8 @@ async fn update_service(
         .task_definition(task_definition)
         .set_desired_count(count.and_then(|count| i32::try_from(count).ok()))
         .force_new_deployment(force)
+        .customize()
+        .config_override(tries::once(lock::CALL))
         .send()
         .await
         .map_err(|error| explain("ecs:UpdateService", &error))?;

@@ -33,6 +33,12 @@ use crate::ui::Ui;
 use crate::units::format_duration;
 use take::{One, create, delete};
 
+/// How long a holder looks at its lock at most, right before it changes a service.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a call may take that changes a service under a lock, from the look on.
+pub const CALL: Duration = Duration::from_secs(8);
+
 /// How long things take around a lock.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -42,8 +48,8 @@ pub struct Timing {
     pub renew: Duration,
     /// How often a waiter looks.
     pub poll: Duration,
-    /// How long after a takeover the new holder waits before it believes in it: longer than a
-    /// call takes that somebody else may have under way.
+    /// How long after a takeover the new holder waits before it believes in it: longer than the
+    /// last look of the one before and the call that it made upon that.
     pub believe: Duration,
 }
 
@@ -53,7 +59,7 @@ impl Default for Timing {
             lease: lock::LEASE,
             renew: Duration::from_secs(15),
             poll: Duration::from_secs(2),
-            believe: Duration::from_secs(3),
+            believe: LOOK + CALL + Duration::from_secs(2),
         }
     }
 }
@@ -189,13 +195,15 @@ impl Lock {
     /// Looks whether the lock of a service is still held.
     ///
     /// # Errors
-    /// [`Exit::Superseded`]: it is not. Or SSM can not be asked.
+    /// [`Exit::Superseded`]: it is not. Or SSM can not be asked, or does not answer in time.
     pub async fn check(&self, service: &str) -> Result<()> {
         if let Some(lost) = &*self.lost.borrow() {
             return Err(lost.failure().into());
         }
         let Some(name) = self.names.get(service) else { return Ok(()) };
-        match look(&self.session.aws(), &self.me, service, name).await? {
+        let aws = self.session.aws();
+        let looked = tokio::time::timeout(LOOK, look(&aws, &self.me, service, name)).await;
+        match looked.unwrap_or_else(|_| Err(no_answer(service)))? {
             Some(lost) => Err(lost.failure().into()),
             None => Ok(()),
         }
@@ -234,6 +242,17 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.renewing.abort();
     }
+}
+
+fn no_answer(service: &str) -> anyhow::Error {
+    let text = format!(
+        "SSM does not say within {} who holds the deploy lock of {service}",
+        format_duration(LOOK)
+    );
+    Failure::new(Exit::Prerequisite, text)
+        .hint("nothing is changed without it: run it again, once SSM answers")
+        .again(Again::Soon)
+        .into()
 }
 
 /// Whether somebody else has a lock that we took.

@@ -158,6 +158,7 @@ impl One<'_> {
         if !create(aws, self.name, &lock::value(self.me)).await? {
             return Ok(false);
         }
+        waiting(Some(format!("waiting for what {from} may have under way")));
         tokio::time::sleep(self.timing.believe).await;
         let now = holder(aws, self.name).await?;
         Ok(now.is_some_and(|now| now.id == self.me.id))

@@ -270,3 +270,9 @@ async fn nothing_is_updated_without_the_lock() {
     assert!(error.to_string().contains("taken over by maria@desk"), "{error}");
     assert!(stand_in.calls("UpdateService").is_empty());
 }
+
+#[test]
+fn what_a_holder_sends_ends_before_its_successor_believes() {
+    assert!(LOOK + CALL < Timing::default().believe);
+    assert!(Timing::default().believe < lock::LEASE);
+}

@@ -82,3 +82,32 @@ async fn a_refusal_stays_as_it_is() {
     let error = deploy.run(&[("api", NEW)], true).await.unwrap_err();
     assert_eq!(error.to_string(), "ecs:UpdateService: AccessDeniedException: no");
 }
+
+#[tokio::test]
+async fn a_try_that_failed_is_not_made_again_once_somebody_took_over() {
+    let mut deploy = Deploy::twisted(Box::new(|cloud, operation, _, before| {
+        if operation != "UpdateService" || before > 0 {
+            return None;
+        }
+        let other = json!({ "id": "f00", "who": "maria@desk", "what": "deploy of app:9",
+            "since": "now", "lease-seconds": 90 });
+        cloud.parameters.set("/xtask/lock/app/api", &other.to_string());
+        Some((500, json!({ "__type": "ServerException" })))
+    }));
+    let error = deploy.run(&[("api", NEW)], true).await.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Superseded, "{error:#}");
+    assert!(error.to_string().contains("taken over by maria@desk"), "{error:#}");
+    assert_eq!(deploy.stand_in.calls("UpdateService").len(), 1);
+    assert_eq!(deploy.cloud.runs("api"), OLD, "the service was not moved after the takeover");
+}
+
+#[tokio::test]
+async fn a_try_that_failed_is_made_again_under_the_lock() {
+    let mut deploy = Deploy::twisted(Box::new(|_, operation, _, before| {
+        (operation == "UpdateService" && before < 2)
+            .then(|| (500, json!({ "__type": "ServerException" })))
+    }));
+    deploy.run(&[("api", NEW)], true).await.unwrap();
+    assert_eq!(deploy.cloud.runs("api"), NEW);
+    assert_eq!(deploy.stand_in.calls("UpdateService").len(), 3);
+}
