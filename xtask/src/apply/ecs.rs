@@ -16,7 +16,7 @@ use crate::interrupt::remember;
 use crate::observe::ecs::{
     ServiceFacts, container_of, describe_service, describe_task_definition, revision,
 };
-use crate::plan::changes::{PREVIOUS_TAG, differences};
+use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG, differences};
 use crate::plan::deploy::{TaskChange, Update};
 use crate::plan::diff::{Difference, is_unchanged};
 use crate::plan::reuse::Leave;
@@ -227,6 +227,9 @@ pub async fn update(
             match &facts.served {
                 Some(served) => set_tag(&mut input, PREVIOUS_TAG, revision(served)),
                 None => remove_tag(&mut input, PREVIOUS_TAG),
+            }
+            if let Some((_, digest)) = image.as_ref().and_then(|image| image.split_once('@')) {
+                set_tag(&mut input, IMAGE_TAG, digest);
             }
             let service = &update.service;
             remember(

@@ -13,7 +13,7 @@ use super::ecs::{ServiceFacts, container_of, describe_task_definition, revision}
 use crate::aws::{Aws, explain};
 use crate::config::Environment;
 use crate::exit::{Exit, Failure, exit_of};
-use crate::plan::changes::PREVIOUS_TAG;
+use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
 
 /// A revision that a service can go back to.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub async fn target(
     to: Option<u64>,
 ) -> Result<Target> {
     let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
-    let (name, source) = match (to, tagged(service)) {
+    let (name, source) = match (to, tagged(service, &environment.container)) {
         (Some(number), _) => (format!("{family}:{number}"), Source::Asked),
         (None, Some(previous)) => (previous, Source::Tag(service.revision().to_owned())),
         // Who may not read the record has none.
@@ -112,7 +112,7 @@ pub async fn goes_back_to(
     environment: &Environment,
     service: &ServiceFacts,
 ) -> Result<Vec<String>> {
-    if let Some(previous) = tagged(service) {
+    if let Some(previous) = tagged(service, &environment.container) {
         return Ok(vec![revision(&previous).to_owned()]);
     }
     let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
@@ -163,13 +163,15 @@ pub fn reference_in<'a>(image: &'a str, repository: &str) -> Option<&'a str> {
     rest.strip_prefix('@').or_else(|| rest.strip_prefix(':'))
 }
 
-/// What the revision that the service is on says of the one before it.
-fn tagged(service: &ServiceFacts) -> Option<String> {
+/// What the revision that the service is on says of the one before it. Other tools copy tags,
+/// also onto a revision that they name, or onto one with another image.
+fn tagged(service: &ServiceFacts, container: &str) -> Option<String> {
     let tags = service.described["tags"].as_array()?;
-    let tag = tags.iter().find(|tag| tag["key"] == PREVIOUS_TAG)?;
-    let previous = tag["value"].as_str().filter(|value| !value.is_empty())?;
-    // Other tools copy tags, also onto a revision that they name.
-    (revision(previous) != service.revision()).then(|| previous.to_owned())
+    let value = |key: &str| tags.iter().find(|tag| tag["key"] == key)?["value"].as_str();
+    let previous = value(PREVIOUS_TAG).filter(|value| !value.is_empty())?;
+    let image = service.image(container).unwrap_or_default();
+    let copied = value(IMAGE_TAG).is_some_and(|digest| !image.ends_with(digest));
+    (revision(previous) != service.revision() && !copied).then(|| previous.to_owned())
 }
 
 /// For revisions of which nothing is known: the newest active one with a lower number.

@@ -13,6 +13,10 @@ use super::taskdef::{self, TaskDefError};
 /// run. (Tags of a task definition cost nothing and are seen by everybody who deploys.)
 pub const PREVIOUS_TAG: &str = "xtask:previous";
 
+/// The tag that says for which image the other one was written. Some tools copy the tags of the
+/// revision that runs onto the one that they register: there it does not hold.
+pub const IMAGE_TAG: &str = "xtask:image";
+
 /// What a plan would change in one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -113,7 +117,8 @@ fn of_service(update: &Update, running: &Running<'_>) -> Result<ServiceChanges, 
 /// revision is nothing that a user has changed.
 pub fn differences(running: &Value, other: &Value) -> Vec<Difference> {
     let mut differences = diff(running, other);
-    differences.retain(|difference| !difference.path.ends_with(PREVIOUS_TAG));
+    let ours = [PREVIOUS_TAG, IMAGE_TAG];
+    differences.retain(|difference| !ours.iter().any(|tag| difference.path.ends_with(tag)));
     differences
 }
 

@@ -57,7 +57,9 @@ fn a_deploy_registers_what_runs_to_the_last_byte_but_for_what_it_changes() {
     let key = r#""inventedSecret":{}},{"name":"KEY","valueFrom":"arn:aws:ssm:eu-central-1:123456789012:parameter/key"}"#;
     expected = replace(&expected, r#""inventedSecret":{}}"#, key);
     let reserved = r#"{"key":"aws:cloudformation:stack-name","value":"x"}"#;
-    expected = replace(&expected, reserved, r#"{"key":"xtask:previous","value":"app:1"}"#);
+    let ours =
+        r#"{"key":"xtask:previous","value":"app:1"},{"key":"xtask:image","value":"sha256:2"}"#;
+    expected = replace(&expected, reserved, ours);
     // ECS told of more than can be registered, and the stand-in takes none of that.
     let described = deployed.cloud.described(1)["taskDefinition"].clone();
     let told = READ_ONLY.iter().filter(|member| !described[**member].is_null());
@@ -69,7 +71,7 @@ fn a_deploy_registers_what_runs_to_the_last_byte_but_for_what_it_changes() {
 
     // And once more, from what was registered.
     deploy(&deployed, "sha256:3").code(0).prints("succeeded");
-    let expected = replace(&expected, "app@sha256:2", "app@sha256:3");
+    let expected = expected.replace("sha256:2", "sha256:3");
     let expected = replace(&expected, r#""value":"app:1""#, r#""value":"app:2""#);
     assert_eq!(deployed.server.bodies("RegisterTaskDefinition")[1], expected);
 }
@@ -94,6 +96,26 @@ fn what_another_tool_registered_is_shown_and_built_upon() {
     assert_eq!(container["environment"][0]["value"], "debug");
     assert_eq!(previous(&deployed, 4).as_deref(), Some("app:3"), "theirs served");
     assert!(!status().contains("a deploy would change"), "{}", status());
+}
+
+/// Another tool copies the tags of what runs: what they say is not true of its revision.
+#[test]
+fn a_tag_that_was_copied_does_not_say_what_ran_before() {
+    let deployed = Deployed::new(MADE_UP, Box::new(|_, _| None));
+    for digest in ["sha256:a", "sha256:b"] {
+        deploy(&deployed, digest).code(0);
+    }
+    deployed.cloud.deploy_copy("api", "r.example/app@sha256:theirs");
+    assert_eq!(previous(&deployed, 4).as_deref(), Some("app:2"), "copied");
+    let back = ["rollback", "--env", "test"];
+    deployed.project.run(&back).code(0).says("api goes back from app:4 to app:3");
+    assert_eq!(deployed.cloud.revision("api"), 3);
+    deployed.project.run(&back).code(0).says("api goes back from app:3 to app:2: it served");
+
+    // What is registered over it says it of itself again.
+    deployed.cloud.deploy_copy("api", "r.example/app@sha256:theirs-again");
+    deploy(&deployed, "sha256:c").code(0);
+    deployed.project.run(&back).code(0).says("api goes back from app:6 to app:5: it served");
 }
 
 /// What a revision says of the one before it.

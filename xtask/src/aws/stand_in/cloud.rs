@@ -260,6 +260,19 @@ impl Cloud {
         state.deploy(service, number);
     }
 
+    /// Somebody deploys who copies what runs, with its tags.
+    pub fn deploy_copy(&self, service: &str, image: &str) {
+        let mut copy = {
+            let state = self.state.lock().unwrap();
+            state.revisions[state.services[service][0].number - 1].clone()
+        };
+        copy["containerDefinitions"][0]["image"] = image.into();
+        let mut state = self.state.lock().unwrap();
+        state.revisions.push(copy);
+        let number = state.revisions.len();
+        state.deploy(service, number);
+    }
+
     /// Somebody deletes an image.
     pub fn delete_image(&self, digest: &str) {
         self.state.lock().unwrap().gone.insert(digest.into());
