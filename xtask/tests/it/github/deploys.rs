@@ -67,6 +67,12 @@ fn a_deploy_that_goes_well() {
     let [.., login, build] = calls.as_slice() else { panic!("{calls:?}") };
     assert!(login.starts_with("login --username AWS --password-stdin r.example"), "{calls:?}");
     assert!(build.starts_with("buildx build --builder default"), "{calls:?}");
+    // One manifest and no attestations; a cache that ECR takes, and whose export fails no build.
+    for option in
+        ["--provenance=false", "image-manifest=true,oci-mediatypes=true", "ignore-error=true"]
+    {
+        assert!(build.contains(option), "{option}: {build}");
+    }
     let groups = run.stderr().matches("::group::[").count();
     assert!(run.stderr().contains(&format!("::group::[{groups}/{groups}] check that ")), "{run}");
     let digest = format!("sha256:{}", "ab".repeat(32));
