@@ -231,9 +231,6 @@ pub async fn update(
             if let Some((_, digest)) = image.as_ref().and_then(|image| image.split_once('@')) {
                 set_tag(&mut input, IMAGE_TAG, digest);
             }
-            if let Some((_, digest)) = image.as_ref().and_then(|image| image.split_once('@')) {
-                set_tag(&mut input, IMAGE_TAG, digest);
-            }
             let service = &update.service;
             remember(
                 format!("service {service}"),
