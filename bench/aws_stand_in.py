@@ -185,6 +185,9 @@ class Answers:
         arns = [self.arn(f"task/app/{family}-{n}") for family in range(self.families) for n in of]
         return self.page(request, "taskArns", arns)
 
+    def ListServiceDeployments(self, request):
+        return json.dumps({"serviceDeployments": []})
+
     def DescribeTasks(self, request):
         assert len(request["tasks"]) <= TASKS_A_CALL
         tasks = []

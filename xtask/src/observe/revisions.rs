@@ -70,13 +70,16 @@ pub async fn target(
         (Some(number), _) => (format!("{family}:{number}"), Source::Asked),
         (None, Some(previous)) => (previous, Source::Tag(service.revision().to_owned())),
         // Who may not read the record has none.
-        (None, None) => match record::before(aws, environment, service).await.unwrap_or_default() {
-            Some(arn) => (arn, Source::Deployments),
-            None => {
-                let lower = next_lower(aws, family, current.parse().unwrap_or(0)).await?;
-                (lower.ok_or_else(|| none_before(service))?, Source::NextLower)
+        (None, None) => {
+            let (cluster, arn) = (&environment.cluster, &service.task_definition_arn);
+            match record::before(aws, cluster, &service.name, arn).await.unwrap_or_default() {
+                Some(arn) => (arn, Source::Deployments),
+                None => {
+                    let lower = next_lower(aws, family, current.parse().unwrap_or(0)).await?;
+                    (lower.ok_or_else(|| none_before(service))?, Source::NextLower)
+                }
             }
-        },
+        }
     };
     let described = describe_task_definition(aws, &name).await.map_err(|error| {
         // ECS says only "Unable to describe task definition".
@@ -102,8 +105,7 @@ pub async fn target(
 }
 
 /// The revisions that a rollback of a service may go back to, as `family:revision`: the one that a
-/// tag names, else the last one by ECS's record and the next lower one, as it hangs on who goes
-/// back whether the record can be read.
+/// tag names, else those of [`without_tag`].
 ///
 /// # Errors
 /// ECS can not be asked.
@@ -115,10 +117,25 @@ pub async fn goes_back_to(
     if let Some(previous) = tagged(service, &environment.container) {
         return Ok(vec![revision(&previous).to_owned()]);
     }
-    let (family, current) = service.revision().rsplit_once(':').unwrap_or((service.revision(), ""));
+    without_tag(aws, &environment.cluster, &service.name, &service.task_definition_arn).await
+}
+
+/// The revisions that a rollback of a service may go back to where no tag says it, as
+/// `family:revision`: the last one by ECS's record and the next lower one, as it hangs on who goes
+/// back whether the record can be read. `current` is the ARN of the one that the service is on.
+///
+/// # Errors
+/// ECS can not be asked.
+pub async fn without_tag(
+    aws: &Aws,
+    cluster: &str,
+    service: &str,
+    current: &str,
+) -> Result<Vec<String>> {
+    let (family, number) = revision(current).rsplit_once(':').unwrap_or((revision(current), ""));
     let (recorded, lower) = tokio::try_join!(
-        record::before(aws, environment, service),
-        next_lower(aws, family, current.parse().unwrap_or(0))
+        record::before(aws, cluster, service, current),
+        next_lower(aws, family, number.parse().unwrap_or(0))
     )?;
     Ok(recorded.into_iter().chain(lower).map(|arn| revision(&arn).to_owned()).collect())
 }

@@ -13,6 +13,7 @@ use super::beside::beside;
 use crate::aws;
 use crate::config::{Cluster, Environment, Prune};
 use crate::registry::in_use::Use;
+use cluster::Looked;
 pub use cluster::Named;
 pub use task_definitions::{active, describe, family_of};
 
@@ -38,8 +39,8 @@ pub async fn uses(
 async fn of_cluster(cluster: Cluster, keep: Prune) -> Result<Vec<Use>> {
     let aws = aws::connect_cluster(&cluster).await;
     let found = async {
-        let (named, mut uses) = cluster::look(&aws, &cluster).await?;
-        uses.extend(task_definitions::images(&aws, named, &keep).await?);
+        let Looked { named, mut uses, services } = cluster::look(&aws, &cluster).await?;
+        uses.extend(task_definitions::images(&aws, &cluster.name, named, services, &keep).await?);
         Ok(uses)
     };
     found.await.map_err(|error| cluster::unread(&cluster, &error))
@@ -53,7 +54,7 @@ pub async fn named(clusters: &[Cluster]) -> Result<Named> {
     let all = clusters.iter().cloned().map(|cluster| async move {
         let aws = aws::connect_cluster(&cluster).await;
         let looked = cluster::look(&aws, &cluster).await;
-        looked.map(|(named, _)| named).map_err(|error| cluster::unread(&cluster, &error))
+        looked.map(|looked| looked.named).map_err(|error| cluster::unread(&cluster, &error))
     });
     let mut named = Named::new();
     for (arn, users) in beside(all.collect::<Vec<_>>()).await?.into_iter().flatten() {

@@ -10,28 +10,27 @@ use aws_sdk_ecs::operation::list_service_deployments::ListServiceDeploymentsErro
 use aws_sdk_ecs::types::{ServiceDeploymentBrief, ServiceDeploymentStatus};
 
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
 use crate::observe::beside::beside;
-use crate::observe::ecs::ServiceFacts;
 
 /// Service revisions that one `DescribeServiceRevisions` call takes at most.
 const REVISIONS: usize = 20;
 
-/// The ARN of the task definition that served before the one that the service is on; `None`
-/// where there is no record, or it is too short.
+/// The ARN of the task definition that served before `current`, that of the one that the service
+/// is on; `None` where there is no record, or it is too short.
 ///
 /// # Errors
 /// The record can not be read.
 pub(super) async fn before(
     aws: &Aws,
-    environment: &Environment,
-    service: &ServiceFacts,
+    cluster: &str,
+    service: &str,
+    current: &str,
 ) -> Result<Option<String>> {
     let answer = aws
         .ecs
         .list_service_deployments()
-        .cluster(&environment.cluster)
-        .service(&service.name)
+        .cluster(cluster)
+        .service(service)
         // What failed, or was rolled back or stopped, did not serve.
         .status(ServiceDeploymentStatus::Successful)
         .max_results(100)
@@ -52,7 +51,7 @@ pub(super) async fn before(
         .filter_map(|arn| task_definitions.get(arn))
         .map(String::as_str)
         .collect();
-    Ok(earlier(&served, &service.task_definition_arn).map(str::to_owned))
+    Ok(earlier(&served, current).map(str::to_owned))
 }
 
 /// Whether there is no record: of a service that another controller deploys.

@@ -21,12 +21,27 @@ const TASKS: usize = 100;
 /// Who names a task definition, by its ARN.
 pub type Named = BTreeMap<String, BTreeSet<User>>;
 
-/// The task definitions that services, deployments and tasks name, and the images that tasks
-/// run.
+/// A service, and the ARN of the task definition that it is set to.
+pub(super) struct Current {
+    pub(super) service: String,
+    pub(super) arn: String,
+}
+
+/// What one cluster says.
+pub(super) struct Looked {
+    /// The task definitions that services, deployments and tasks name.
+    pub(super) named: Named,
+    /// The images that tasks run.
+    pub(super) uses: Vec<Use>,
+    /// Its services, as far as ECS knows what they are set to.
+    pub(super) services: Vec<Current>,
+}
+
+/// Asks a cluster.
 ///
 /// # Errors
 /// The account is another one, there is no such cluster, or it can not be asked.
-pub(super) async fn look(aws: &Aws, cluster: &Cluster) -> Result<(Named, Vec<Use>)> {
+pub(super) async fn look(aws: &Aws, cluster: &Cluster) -> Result<Looked> {
     check_account(aws, cluster).await?;
     check_cluster(aws, cluster).await?;
     let (services, tasks) =
@@ -39,7 +54,10 @@ pub(super) async fn look(aws: &Aws, cluster: &Cluster) -> Result<(Named, Vec<Use
     for task in &tasks {
         of_task(&cluster.name, task, &mut named, &mut uses);
     }
-    Ok((named, uses))
+    let current =
+        |of: Service| Some(Current { service: of.service_name?, arn: of.task_definition? });
+    let services = services.into_iter().filter_map(current).filter(|of| !of.arn.is_empty());
+    Ok(Looked { named, uses, services: services.collect() })
 }
 
 /// Says of an error which cluster it is about.

@@ -1,19 +1,20 @@
 //! Task definitions: the revisions of a family, the images that one names, and what served
 //! before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use aws_sdk_ecs::operation::describe_task_definition::DescribeTaskDefinitionError;
 use aws_sdk_ecs::types::{SortOrder, TaskDefinitionField, TaskDefinitionStatus};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
-use super::cluster::Named;
+use super::cluster::{Current, Named};
 use crate::aws::{Aws, explain};
 use crate::config::Prune;
 use crate::observe::beside::beside;
 use crate::observe::ecs::revision;
-use crate::plan::changes::PREVIOUS_TAG;
+use crate::observe::revisions;
+use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
 use crate::registry::in_use::{Use, User, UserKind};
 
 /// What a revision says.
@@ -24,6 +25,8 @@ pub struct Described {
     images: Vec<String>,
     /// What served when it was registered, as `family:revision`, if its tag says so.
     pub previous: Option<String>,
+    /// Whether another tool copied that tag, as the one beside it is about another image.
+    copied: bool,
 }
 
 /// Asks for a revision by its ARN or as `family:revision`. `None` where there is none, or not
@@ -37,15 +40,18 @@ pub async fn describe(aws: &Aws, name: &str) -> Result<Option<Described>> {
         Err(error) if error.as_service_error().is_some_and(is_unknown) => return Ok(None),
         answer => answer.map_err(|error| explain("ecs:DescribeTaskDefinition", &error))?,
     };
-    let previous = answer.tags().iter().find(|tag| tag.key() == Some(PREVIOUS_TAG));
-    let previous = previous.and_then(|tag| tag.value()).map(|value| revision(value).to_owned());
+    let value = |key: &str| answer.tags().iter().find(|tag| tag.key() == Some(key))?.value();
+    let previous = value(PREVIOUS_TAG).map(|value| revision(value).to_owned());
+    let digest = value(IMAGE_TAG).map(str::to_owned);
     let definition = answer
         .task_definition
         .context("ecs:DescribeTaskDefinition answered without a task definition")?;
     let images = definition.container_definitions().iter().filter_map(|c| c.image());
+    let images: Vec<String> = images.map(str::to_owned).collect();
     let arn = definition.task_definition_arn().unwrap_or(name).to_owned();
     Ok(Some(Described {
-        images: images.map(str::to_owned).collect(),
+        copied: digest.is_some_and(|digest| !images.iter().any(|of| of.ends_with(&digest))),
+        images,
         // Other tools copy tags, also onto a revision that they name.
         previous: previous.filter(|previous| !previous.is_empty() && previous != revision(&arn)),
         arn,
@@ -89,7 +95,13 @@ pub fn family_of(arn: &str) -> Option<&str> {
 ///
 /// # Errors
 /// ECS can not be asked, or does not know one that is named.
-pub(super) async fn images(aws: &Aws, mut named: Named, keep: &Prune) -> Result<Vec<Use>> {
+pub(super) async fn images(
+    aws: &Aws,
+    cluster: &str,
+    mut named: Named,
+    services: Vec<Current>,
+    keep: &Prune,
+) -> Result<Vec<Use>> {
     let used: BTreeSet<String> = named.keys().cloned().collect();
     add_families(aws, keep, &mut named).await?;
     let calls = named.into_iter().map(|(arn, users)| described(aws.clone(), arn, users));
@@ -97,8 +109,21 @@ pub(super) async fn images(aws: &Aws, mut named: Named, keep: &Prune) -> Result<
     // What a service goes back to is older than the last revisions where many failed since.
     let known: BTreeSet<&str> = described.iter().map(|(found, _)| revision(&found.arn)).collect();
     let before = described.iter().filter(|(found, _)| used.contains(&found.arn));
-    let before: BTreeSet<String> = before
-        .filter_map(|(found, _)| found.previous.clone())
+    let tagged: BTreeMap<&str, &str> = before
+        .filter_map(|(found, _)| Some((found.arn.as_str(), found.previous.as_deref()?)))
+        .collect();
+    let copied: BTreeSet<&str> =
+        described.iter().filter(|(of, _)| of.copied).map(|(of, _)| of.arn.as_str()).collect();
+    let said = |arn: &str| tagged.contains_key(arn) && !copied.contains(arn);
+    let calls = services.into_iter().filter(|of| !said(&of.arn)).map(|of| {
+        let (aws, cluster) = (aws.clone(), cluster.to_owned());
+        async move { revisions::without_tag(&aws, &cluster, &of.service, &of.arn).await }
+    });
+    let untagged = beside(calls.collect::<Vec<_>>()).await?.into_iter().flatten();
+    let before: BTreeSet<String> = tagged
+        .values()
+        .map(|previous| (*previous).to_owned())
+        .chain(untagged)
         .filter(|previous| !known.contains(previous.as_str()))
         .collect();
     let calls = before.into_iter().map(|name| {

@@ -6,7 +6,7 @@ use super::*;
 use crate::aws::stand_in::StandIn;
 use crate::exit::Exit;
 use crate::observe::ecs::revision;
-use crate::plan::changes::PREVIOUS_TAG;
+use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
 
 fn keep(revisions: usize) -> Prune {
     Prune {
@@ -68,6 +68,7 @@ fn ecs(operation: &str, request: &Value, _: usize) -> (u16, Value) {
             json!({ "taskDefinition": { "containerDefinitions":
                 [{ "name": "a", "image": format!("r/{name}") }, { "name": "b", "image": "r/sidecar" }] } })
         }
+        "ListServiceDeployments" => json!({ "serviceDeployments": [] }),
         other => panic!("{other} was not expected"),
     };
     (200, answer)
@@ -138,9 +139,62 @@ fn what_a_rollback_goes_back_to_counts_however_old_it_is() {
     assert!(images(&stand_in).contains("r/app:8"));
 }
 
+/// As [`ecs`], and the record says of the service `s5` that `app:1` served, which another tool
+/// registered, as it did all that failed since.
+fn with_record(operation: &str, request: &Value, n: usize) -> (u16, Value) {
+    let of = |name: &str| arn(&format!("service-revision/app/s5/{name}"));
+    let answer = match operation {
+        "ListServiceDeployments" if request["service"] == "s5" => {
+            assert_eq!(
+                (&request["cluster"], &request["status"][0]),
+                (&json!("app"), &json!("SUCCESSFUL"))
+            );
+            let deployment = |name: &str, at: u64| json!({ "targetServiceRevisionArn": of(name), "createdAt": at });
+            json!({ "serviceDeployments": [deployment("9", 2), deployment("1", 1)] })
+        }
+        "DescribeServiceRevisions" => {
+            let revision = |name: &str| {
+                json!({ "serviceRevisionArn": of(name),
+                    "taskDefinition": arn(&format!("task-definition/app:{name}")) })
+            };
+            json!({ "serviceRevisions": [revision("9"), revision("1")] })
+        }
+        _ => return ecs(operation, request, n),
+    };
+    (200, answer)
+}
+
+#[test]
+fn without_a_tag_what_the_record_says_counts_and_the_next_lower_one() {
+    let stand_in = StandIn::start(with_record);
+    let uses = run(&stand_in, 1).unwrap();
+    let of = |image: &str| -> BTreeSet<String> {
+        uses.iter().filter(|u| u.image == image).map(|u| u.user.to_string()).collect()
+    };
+    assert_eq!(of("r/app:1"), ["task definition app:1".to_owned()].into());
+    assert_eq!(of("r/app:8"), ["task definition app:8".to_owned()].into());
+    assert!(of("r/app:7").is_empty());
+    assert_eq!(stand_in.calls("ListServiceDeployments").len(), 12);
+    // A tag that was copied from a revision with another image says nothing.
+    let stand_in = StandIn::start(|operation: &str, request: &Value, n| {
+        let (status, mut answer) = with_record(operation, request, n);
+        if request["taskDefinition"] == arn("task-definition/app:9") {
+            answer["tags"] = json!([{ "key": PREVIOUS_TAG, "value": "app:8" },
+                { "key": IMAGE_TAG, "value": "sha256:aa" }]);
+        }
+        (status, answer)
+    });
+    assert!(run(&stand_in, 1).unwrap().iter().any(|used| used.image == "r/app:1"));
+    // Where the tag says it, nothing else is asked.
+    let stand_in = with_previous("app:1");
+    run(&stand_in, 1).unwrap();
+    assert!(stand_in.calls("ListServiceDeployments").is_empty());
+}
+
 #[test]
 fn what_can_not_be_read_stops_it_and_is_named() {
     for broken in [
+        "ListServiceDeployments",
         "DescribeClusters",
         "ListServices",
         "DescribeServices",
