@@ -185,6 +185,9 @@ class Answers:
         arns = [self.arn(f"task/app/{family}-{n}") for family in range(self.families) for n in of]
         return self.page(request, "taskArns", arns)
 
+    def ListClusters(self, request):
+        return json.dumps({"clusterArns": [self.arn("cluster/app")]})
+
     def ListServiceDeployments(self, request):
         return json.dumps({"serviceDeployments": []})
 

@@ -114,7 +114,12 @@ struct Looked<'c> {
 
 async fn look<'c>(ui: &Ui, config: &'c Config) -> Result<Looked<'c>> {
     let (aws, environment) = storage::connect(config).await?;
-    let found = look_at_registry(ui, config, environment, &aws, Vec::new()).await?;
+    let (found, others) = tokio::join!(
+        look_at_registry(ui, config, environment, &aws, Vec::new()),
+        storage::warn_of_others(ui, config, environment, &aws)
+    );
+    let mut found = found?;
+    found.warnings.extend(others);
     let mut policies = Vec::new();
     for repository in &found.repositories {
         let name = environment.repository_name(repository.uri());

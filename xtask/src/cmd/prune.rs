@@ -204,7 +204,11 @@ async fn look(
     config: &Config,
     Connected { aws, environment }: &Connected<'_>,
 ) -> Result<Looked> {
-    let found = look_at_registry(ui, config, environment, aws, Vec::new()).await?;
+    let (found, others) = tokio::join!(
+        look_at_registry(ui, config, environment, aws, Vec::new()),
+        storage::warn_of_others(ui, config, environment, aws)
+    );
+    let found = found?;
     let uses = found.uses.map_err(nothing_deleted)?;
     let now = storage::now();
     let planned = |repository: Repository| {
@@ -213,7 +217,8 @@ async fn look(
         Ok((repository, plan))
     };
     let repositories = found.repositories.into_iter().map(planned).collect::<Result<_>>()?;
-    Ok(Looked { repositories, warnings: found.warnings })
+    let warnings = found.warnings.into_iter().chain(others).collect();
+    Ok(Looked { repositories, warnings })
 }
 
 /// What becomes of the revisions of the services' families.

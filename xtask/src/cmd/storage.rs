@@ -14,7 +14,7 @@ use crate::observe::builder_cache::builder_cache;
 use crate::observe::engine::{BuilderFacts, builder, engine};
 use crate::observe::preflight::{Check, for_registry, well};
 use crate::observe::repository::repository;
-use crate::observe::uses::uses;
+use crate::observe::uses::{unconfigured, uses};
 use crate::plan::cache::own_repository;
 use crate::plan::prune::{caches, policy};
 use crate::registry::builder_cache::BuilderCache;
@@ -95,6 +95,35 @@ pub async fn look_at_registry(
     });
     let caches = caches(&config.prune, &config.cache, branches.as_ref());
     Ok(Registry { repositories, uses, caches, warnings })
+}
+
+/// Says which clusters of the account are in no environment, as their uses are not seen.
+pub async fn warn_of_others(
+    ui: &Ui,
+    config: &Config,
+    environment: &Environment,
+    aws: &Aws,
+) -> Option<String> {
+    let others = match unconfigured(aws, &config.clusters, environment).await {
+        Ok(others) => others,
+        Err(error) => {
+            let text = format!("whether there are clusters that no environment names: {error:#}");
+            ui.emit(&Event::Note { text });
+            return None;
+        }
+    };
+    if others.is_empty() {
+        return None;
+    }
+    let names = others.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "no environment names these clusters of {}, and what they use does not count: {names}",
+        environment.region
+    );
+    let hint = "if they run images of the repository, name each in an [env.NAME], or what it \
+                runs in `keep-families` or `keep-tags` of [prune]";
+    ui.emit(&Event::Warning { text: text.clone(), hint: Some(hint.to_owned()) });
+    Some(text)
 }
 
 /// The branches that there are, where their caches are told apart by them.

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod task_definitions;
+mod unconfigured;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,7 @@ use crate::registry::in_use::Use;
 use cluster::Looked;
 pub use cluster::Named;
 pub use task_definitions::{active, describe, family_of};
+pub use unconfigured::unconfigured;
 
 /// Asks every cluster what it uses. Names of the environment's registry are written as
 /// `registry` writes them, whichever of its hosts a task definition names.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::world::{Aws, denied, digest, plain};
+use super::world::{Aws, arn, denied, digest, plain};
 
 #[test]
 fn what_fails_half_way_is_reported_with_what_was_done() {
@@ -41,6 +41,35 @@ fn what_fails_half_way_is_reported_with_what_was_done() {
 
     let text = aws.project("keep-task-definitions = 2\nkeep-untagged = \"0\"").run(&args).code(1);
     text.prints("1 could not be deleted").says("error: 2 things went wrong");
+}
+
+#[test]
+fn clusters_that_no_environment_names_are_told_and_need_not_be_seen() {
+    let args = ["prune", "--env", "test", "--registry-only", "--yes"];
+    for command in [&args[..], &["du", "--env", "test"]] {
+        let aws = Aws::new(Box::new(|asked| match asked.operation.as_str() {
+            "ListClusters" => Some((
+                200,
+                json!({ "clusterArns": [arn("cluster", "app"), arn("cluster", "two")] }),
+            )),
+            "GetLifecyclePolicy" => {
+                Some((400, json!({ "__type": "LifecyclePolicyNotFoundException" })))
+            }
+            _ => None,
+        }));
+        let run =
+            aws.project("keep-untagged = \"0\"").run(&[command, &["--format", "json"]].concat());
+        let run = run.code(0);
+        let report = run.json();
+        let warnings = report["warnings"].as_array().unwrap().iter();
+        let told =
+            warnings.filter(|text| text.as_str().unwrap().ends_with("does not count: `two`"));
+        assert_eq!(told.count(), 1, "{report}");
+        run.says("`keep-families`");
+    }
+    let aws = Aws::new(Box::new(|asked| (asked.operation == "ListClusters").then(denied)));
+    let run = aws.project("keep-untagged = \"0\"").run(&args).code(0);
+    run.says("ecs:ListClusters").prints("3 images");
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn answer(active: &mut BTreeSet<u64>, asked: &Asked) -> Value {
         name.rsplit(':').next().unwrap().parse::<u64>().unwrap()
     };
     match asked.operation.as_str() {
+        "ListClusters" => json!({ "clusterArns": [arn("cluster", "app")] }),
         "DescribeClusters" => json!({ "clusters": [{ "status": "ACTIVE" }] }),
         "ListServices" => json!({ "serviceArns": [arn("service", "app/api")] }),
         "DescribeServices" => json!({ "services": [service("app:6")] }),
