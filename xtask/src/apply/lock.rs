@@ -9,6 +9,7 @@
 //! it changes the service. What that leaves open, the verdict by deployment id still tells.
 
 mod renew;
+mod sent;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,6 @@ mod who;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -31,6 +31,7 @@ use crate::interrupt::{forget, keep, remember, undo_with, waiting};
 use crate::observe::lock::{self, Holder, holder, name, renewals_name};
 use crate::ui::Ui;
 use crate::units::format_duration;
+use sent::Sent;
 use take::{One, create, delete};
 
 /// How long a holder looks at its lock at most, right before it changes a service.
@@ -38,6 +39,9 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// How long a call may take that changes a service under a lock, from the look on.
 pub const CALL: Duration = Duration::from_secs(8);
+
+/// How long a call may take to arrive whose answer nobody waits for any more.
+const ARRIVES: Duration = Duration::from_secs(1);
 
 /// How long things take around a lock.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +90,7 @@ pub struct Lock {
     me: Holder,
     /// By service: the parameter's name.
     names: BTreeMap<String, String>,
-    renewed: Arc<AtomicU64>,
+    sent: Arc<Sent>,
     lost: watch::Receiver<Option<Lost>>,
     renewing: tokio::task::JoinHandle<()>,
 }
@@ -126,17 +130,18 @@ pub async fn take(ui: &Ui, session: &Session, wanted: &Wanted<'_>, timing: Timin
         since: now(),
         lease_seconds: timing.lease.as_secs(),
     };
-    let renewed = Arc::new(AtomicU64::new(0));
+    let sent = Arc::new(Sent::default());
     let mut names = BTreeMap::new();
     let until = Instant::now() + wanted.deadline;
     for service in services {
         let name = name(wanted.cluster, &service);
         names.insert(service.clone(), name.clone());
-        let one = One { ui, session, wanted, timing, me: &me, service: &service, name: &name };
-        record(session, &service, &name, &me.id, timing.lease, &renewed);
+        record(session, &service, &name, &me.id, timing.lease, &sent);
+        let (me, sent, service, name) = (&me, &*sent, &service, &name);
+        let one = One { ui, session, wanted, timing, me, sent, service, name };
         if let Err(error) = one.take(until).await {
             // The error is what counts; a lock that can not be given back runs out by itself.
-            let _ = give_back(&session.aws(), &names, &me.id, &renewed).await;
+            let _ = give_back(&session.aws(), &names, &me.id, sent).await;
             return Err(error);
         }
     }
@@ -146,11 +151,11 @@ pub async fn take(ui: &Ui, session: &Session, wanted: &Wanted<'_>, timing: Timin
         session: session.clone(),
         me: me.clone(),
         names: names.clone(),
-        renewed: Arc::clone(&renewed),
+        sent: Arc::clone(&sent),
         every: timing.renew,
         lost: sender,
     }));
-    Ok(Lock { session: session.clone(), me, names, renewed, lost, renewing })
+    Ok(Lock { session: session.clone(), me, names, sent, lost, renewing })
 }
 
 /// What an interruption says of a lock, and undoes.
@@ -160,7 +165,7 @@ fn record(
     name: &str,
     id: &str,
     lease: Duration,
-    renewed: &Arc<AtomicU64>,
+    sent: &Arc<Sent>,
 ) {
     remember(
         subject(service),
@@ -169,11 +174,11 @@ fn record(
             format_duration(lease)
         ),
     );
-    let (session, id, renewed) = (session.clone(), id.to_owned(), Arc::clone(renewed));
+    let (session, id, sent) = (session.clone(), id.to_owned(), Arc::clone(sent));
     let names = BTreeMap::from([(service.to_owned(), name.to_owned())]);
     undo_with(subject(service), async move {
         // After an interruption nobody is left to act on it; the lock then runs out by itself.
-        let _ = give_back(&session.aws(), &names, &id, &renewed).await;
+        let _ = give_back(&session.aws(), &names, &id, &sent).await;
     });
 }
 
@@ -202,7 +207,8 @@ impl Lock {
         }
         let Some(name) = self.names.get(service) else { return Ok(()) };
         let aws = self.session.aws();
-        let looked = tokio::time::timeout(LOOK, look(&aws, &self.me, service, name)).await;
+        let looked =
+            tokio::time::timeout(LOOK, look(&aws, &self.me, &self.sent, service, name)).await;
         match looked.unwrap_or_else(|_| Err(no_answer(service)))? {
             Some(lost) => Err(lost.failure().into()),
             None => Ok(()),
@@ -225,9 +231,10 @@ impl Lock {
     /// # Errors
     /// SSM can not be asked: they run out by themselves.
     pub async fn release(&self) -> Result<Option<Lost>> {
+        self.sent.end().await;
         self.renewing.abort();
         let give_back =
-            async || give_back(&self.session.aws(), &self.names, &self.me.id, &self.renewed).await;
+            async || give_back(&self.session.aws(), &self.names, &self.me.id, &self.sent).await;
         let mut given_back = give_back().await;
         if given_back.as_ref().is_err_and(|error| again(error) == Again::WithNewCredentials) {
             self.session.renew().await;
@@ -240,7 +247,10 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.renewing.abort();
+        // A call that is under way ends before the locks are given back.
+        if self.sent.stop() {
+            self.renewing.abort();
+        }
     }
 }
 
@@ -256,10 +266,16 @@ fn no_answer(service: &str) -> anyhow::Error {
 }
 
 /// Whether somebody else has a lock that we took.
-async fn look(aws: &Aws, me: &Holder, service: &str, name: &str) -> Result<Option<Lost>> {
+async fn look(
+    aws: &Aws,
+    me: &Holder,
+    sent: &Sent,
+    service: &str,
+    name: &str,
+) -> Result<Option<Lost>> {
     let mut found = holder(aws, name).await?;
     // Somebody deleted it by hand. When nobody has taken it since, it is ours again.
-    if found.is_none() && !create(aws, name, &lock::value(me)).await? {
+    if found.is_none() && !create(aws, name, me, sent).await? {
         found = holder(aws, name).await?;
     }
     let other = found.filter(|found| found.id != me.id);
@@ -268,26 +284,54 @@ async fn look(aws: &Aws, me: &Holder, service: &str, name: &str) -> Result<Optio
 
 /// Deletes those of the locks that are still held, and the signs of life beside them. Says which
 /// one was not held any more.
+///
+/// # Errors
+/// The first one; the other locks are given back all the same.
 async fn give_back(
     aws: &Aws,
     names: &BTreeMap<String, String>,
     id: &str,
-    renewed: &AtomicU64,
+    sent: &Sent,
 ) -> Result<Option<Lost>> {
+    sent.end().await;
     let mut lost = None;
+    let mut failed = None;
     for (service, name) in names {
-        match holder(aws, name).await? {
-            Some(holder) if holder.id == id => delete(aws, name).await?,
-            Some(by) => {
-                lost.get_or_insert(Lost { service: service.clone(), by });
-            }
-            None => {}
+        match give_back_one(aws, service, name, id, sent).await {
+            Ok(found) => lost = lost.or(found),
+            Err(error) => failed = failed.or(Some(error)),
         }
+    }
+    failed.map_or(Ok(lost), Err)
+}
+
+async fn give_back_one(
+    aws: &Aws,
+    service: &str,
+    name: &str,
+    id: &str,
+    sent: &Sent,
+) -> Result<Option<Lost>> {
+    let mut found = holder(aws, name).await?;
+    if found.is_none() && sent.is_open(name) {
+        tokio::time::sleep(ARRIVES).await;
+        found = holder(aws, name).await?;
+    }
+    // Where it may still arrive, an interruption has to say so.
+    let may_come = found.is_none() && sent.is_open(name);
+    let lost = match found {
+        Some(holder) if holder.id == id => {
+            delete(aws, name).await?;
+            None
+        }
+        found => found.map(|by| Lost { service: service.to_owned(), by }),
+    };
+    if !may_come {
         forget(&subject(service));
         keep(&subject(service));
-        if renewed.load(Ordering::Relaxed) > 0 {
-            delete(aws, &renewals_name(name, id)).await?;
-        }
+    }
+    if sent.is_renewed() {
+        delete(aws, &renewals_name(name, id)).await?;
     }
     Ok(lost)
 }

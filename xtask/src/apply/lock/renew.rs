@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::sent::Sent;
 use super::{Lost, look};
 use crate::aws::Session;
 use crate::aws::wire::{self, Service};
@@ -19,12 +19,12 @@ pub(super) struct Renewing {
     pub(super) me: Holder,
     /// By service: the parameter's name.
     pub(super) names: BTreeMap<String, String>,
-    pub(super) renewed: Arc<AtomicU64>,
+    pub(super) sent: Arc<Sent>,
     pub(super) every: Duration,
     pub(super) lost: watch::Sender<Option<Lost>>,
 }
 
-/// Renews until one of the locks is somebody else's.
+/// Renews until one of the locks is somebody else's, or the renewal is over.
 ///
 /// A lock that can not be looked at is none that is lost: it is tried again, and looked at once
 /// more before anything is changed.
@@ -33,13 +33,16 @@ pub(super) async fn renew(this: Renewing) {
         tokio::time::sleep(this.every).await;
         let aws = this.session.aws();
         for (service, name) in &this.names {
-            if let Ok(Some(lost)) = look(&aws, &this.me, service, name).await {
+            // What is sent now could bring back a lock that was given back.
+            let Some(_turn) = this.sent.turn().await else { return };
+            if let Ok(Some(lost)) = look(&aws, &this.me, &this.sent, service, name).await {
                 this.lost.send_replace(Some(lost));
                 return;
             }
         }
-        let number = this.renewed.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = this.sent.renewal();
         for name in this.names.values() {
+            let Some(_turn) = this.sent.turn().await else { return };
             let body = json!({
                 "Name": renewals_name(name, &this.me.id), "Value": number.to_string(),
                 "Type": "String", "Overwrite": true,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
+use super::sent::Sent;
 use super::{Timing, Wanted};
 use crate::apply::settle::{Patience, too_long};
 use crate::apply::watch::jittered;
@@ -12,7 +13,7 @@ use crate::aws::wire::{self, Service};
 use crate::aws::{Aws, Session};
 use crate::cli::IfBusy;
 use crate::event::Event;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::waiting;
 use crate::observe::lock::{self, Holder, holder, is, refused, renewals, renewals_name};
 use crate::ui::Ui;
@@ -25,6 +26,7 @@ pub(super) struct One<'a> {
     pub(super) wanted: &'a Wanted<'a>,
     pub(super) timing: Timing,
     pub(super) me: &'a Holder,
+    pub(super) sent: &'a Sent,
     pub(super) service: &'a str,
     pub(super) name: &'a str,
 }
@@ -34,6 +36,14 @@ struct Seen {
     id: String,
     renewals: u64,
     since: Instant,
+}
+
+/// What the tries so far taught.
+#[derive(Default)]
+struct Progress {
+    seen: Option<Seen>,
+    /// From whom the lock was taken last, whether or not that was answered.
+    from: Option<Holder>,
 }
 
 /// What came of trying once.
@@ -48,10 +58,10 @@ enum Attempt {
 impl One<'_> {
     pub(super) async fn take(&self, until: Instant) -> Result<()> {
         let mut patience = Patience::until(self.ui, self.session, until);
-        let mut seen = None;
+        let mut progress = Progress::default();
         let mut told = None;
         loop {
-            let attempt = self.attempt(&mut seen, patience.is_over()).await;
+            let attempt = self.attempt(&mut progress, patience.is_over()).await;
             let Some(other) = patience.with(attempt).await? else { continue };
             let pause = match other {
                 Attempt::Taken => return Ok(()),
@@ -72,10 +82,10 @@ impl One<'_> {
     }
 
     /// Tries once.
-    async fn attempt(&self, seen: &mut Option<Seen>, late: bool) -> Result<Attempt> {
+    async fn attempt(&self, progress: &mut Progress, late: bool) -> Result<Attempt> {
         let aws = &self.session.aws();
-        if create(aws, self.name, &lock::value(self.me)).await? {
-            return Ok(Attempt::Taken);
+        if create(aws, self.name, self.me, self.sent).await? {
+            return self.created(progress).await;
         }
         let Some(other) = holder(aws, self.name).await? else {
             if late {
@@ -87,7 +97,7 @@ impl One<'_> {
         };
         if other.id == self.me.id {
             // The answer to our call was lost, and the SDK called again.
-            return Ok(Attempt::Taken);
+            return self.created(progress).await;
         }
         let held = self.held(&other);
         let silent = match self.wanted.if_busy {
@@ -104,7 +114,7 @@ impl One<'_> {
                 true
             }
             IfBusy::Wait => {
-                let silent = self.is_silent(aws, seen, &other).await?;
+                let silent = self.is_silent(aws, &mut progress.seen, &other).await?;
                 if silent {
                     let lease = format_duration(other.lease());
                     self.note(format!(
@@ -115,8 +125,8 @@ impl One<'_> {
             }
         };
         if silent {
-            *seen = None;
-            if self.take_over(&other).await? {
+            progress.seen = None;
+            if let Attempt::Taken = self.take_over(&other, progress).await? {
                 return Ok(Attempt::Taken);
             }
         }
@@ -145,23 +155,31 @@ impl One<'_> {
         format!("{} is being deployed by {other}", self.service)
     }
 
-    /// Takes the lock from its holder; says whether that went well.
-    async fn take_over(&self, from: &Holder) -> Result<bool> {
+    /// Takes the lock from its holder.
+    async fn take_over(&self, from: &Holder, progress: &mut Progress) -> Result<Attempt> {
         let aws = &self.session.aws();
         // What is deleted is what was seen, as nearly as SSM allows.
         match holder(aws, self.name).await? {
             Some(now) if now.id == from.id => {}
-            _ => return Ok(false),
+            _ => return Ok(Attempt::Gone),
         }
+        progress.from = Some(from.clone());
         delete(aws, self.name).await?;
         delete(aws, &renewals_name(self.name, &from.id)).await?;
-        if !create(aws, self.name, &lock::value(self.me)).await? {
-            return Ok(false);
+        if !create(aws, self.name, self.me, self.sent).await? {
+            return Ok(Attempt::Gone);
         }
+        self.created(progress).await
+    }
+
+    /// The lock is ours. One that was taken over is believed in only after a while.
+    async fn created(&self, progress: &Progress) -> Result<Attempt> {
+        let Some(from) = &progress.from else { return Ok(Attempt::Taken) };
         waiting(Some(format!("waiting for what {from} may have under way")));
         tokio::time::sleep(self.timing.believe).await;
-        let now = holder(aws, self.name).await?;
-        Ok(now.is_some_and(|now| now.id == self.me.id))
+        let now = holder(&self.session.aws(), self.name).await?;
+        let ours = now.is_some_and(|now| now.id == self.me.id);
+        Ok(if ours { Attempt::Taken } else { Attempt::Gone })
     }
 
     fn note(&self, text: String) {
@@ -170,16 +188,22 @@ impl One<'_> {
 }
 
 /// Creates a lock; says whether that went well, or it was there already.
-pub(super) async fn create(aws: &Aws, name: &str, value: &str) -> Result<bool> {
+pub(super) async fn create(aws: &Aws, name: &str, me: &Holder, sent: &Sent) -> Result<bool> {
+    let value = lock::value(me);
     let body = json!({ "Name": name, "Value": value, "Type": "String", "Overwrite": false });
-    match wire::json(&aws.config, Service::Ssm, "PutParameter", &body).await {
+    sent.asked(name);
+    let created = match wire::json(&aws.config, Service::Ssm, "PutParameter", &body).await {
         Ok(_) => Ok(true),
         // Somebody else was faster, or is at it in this moment.
         Err(error) if is(&error, "ParameterAlreadyExists") || is(&error, "TooManyUpdates") => {
             Ok(false)
         }
         Err(error) => Err(refused("ssm:PutParameter", &error)),
+    };
+    if !created.as_ref().is_err_and(|error| again(error) == Again::Soon) {
+        sent.answered(name);
     }
+    created
 }
 
 /// Deletes a parameter, unless it is not there.

@@ -1,6 +1,6 @@
 //! The lock against SSM's answers.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -275,4 +275,90 @@ async fn nothing_is_updated_without_the_lock() {
 fn what_a_holder_sends_ends_before_its_successor_believes() {
     assert!(LOOK + CALL < Timing::default().believe);
     assert!(Timing::default().believe < lock::LEASE);
+}
+
+/// Longer than the renewal waits, so that a call is under way.
+fn slow(parameters: &Parameters, slow: fn(&serde_json::Value) -> bool) -> StandIn {
+    let answers = parameters.clone();
+    StandIn::start(move |operation: &str, request: &serde_json::Value, _| {
+        if operation == "PutParameter" && slow(request) {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        answers.answer(operation, request).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn a_lock_that_arrives_after_an_interruption_is_given_back() {
+    let parameters = Parameters::default();
+    let stand_in = slow(&parameters, |_| true);
+    let (aws, sent) = (stand_in.aws().await, Sent::default());
+    let me = serde_json::from_str::<Holder>(&dead("f00")).unwrap();
+    let create = create(&aws, NAME, &me, &sent);
+    assert!(tokio::time::timeout(Duration::from_millis(200), create).await.is_err());
+    let names = BTreeMap::from([("api".to_owned(), NAME.to_owned())]);
+    give_back(&aws, &names, "f00", &sent).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(stand_in.calls("PutParameter").len(), 1);
+    assert_eq!(parameters.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_under_way_leaves_nothing_behind() {
+    let parameters = Parameters::default();
+    let stand_in = slow(&parameters, |request| request["Overwrite"] == true);
+    let session = stand_in.session().await;
+    let lock = take_api(&Ui::silent(), &session, IfBusy::Wait, 30).await.unwrap();
+    while stand_in.calls("PutParameter").len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(lock.release().await.unwrap().is_none());
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(parameters.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_lock_that_can_not_be_given_back_does_not_keep_the_others() {
+    let parameters = Parameters::default();
+    let answers = parameters.clone();
+    let stand_in = StandIn::start(move |operation: &str, request: &serde_json::Value, _| {
+        if operation == "DeleteParameter" && request["Name"] == NAME {
+            return (400, json!({ "__type": "AccessDeniedException", "message": "not this one" }));
+        }
+        answers.answer(operation, request).unwrap()
+    });
+    let names = services(&["web", "api"]);
+    let deadline = Duration::from_secs(30);
+    let (cluster, if_busy, what) = ("app", IfBusy::Wait, "deploy");
+    let wanted = Wanted { cluster, services: &names, if_busy, deadline, what };
+    let session = stand_in.session().await;
+    let lock = take(&Ui::silent(), &session, &wanted, timing()).await.unwrap();
+    let error = lock.release().await.unwrap_err();
+    assert!(error.to_string().contains("not this one"), "{error}");
+    assert_eq!(parameters.names(), [NAME], "that of web was given back");
+}
+
+#[tokio::test]
+async fn a_lock_that_was_taken_over_without_an_answer_is_believed_in_after_a_while_only() {
+    let parameters = Parameters::default();
+    parameters.set(NAME, &dead("f00"));
+    let answers = parameters.clone();
+    let stand_in = StandIn::start(move |operation: &str, request: &serde_json::Value, before| {
+        let answer = answers.answer(operation, request).unwrap();
+        // The first one finds the dead holder's lock; the next one creates ours, unheard.
+        if (operation, before) == ("PutParameter", 1) {
+            return (500, json!({ "__type": "InternalServerError", "message": "" }));
+        }
+        answer
+    });
+    let names = services(&["api"]);
+    let (cluster, if_busy, what) = ("app", IfBusy::Supersede, "deploy");
+    let wanted =
+        Wanted { cluster, services: &names, if_busy, deadline: Duration::from_secs(30), what };
+    let timing = Timing { believe: Duration::from_secs(2), ..timing() };
+    let start = Instant::now();
+    let session = stand_in.session().await;
+    let lock = take(&Ui::silent(), &session, &wanted, timing).await.unwrap();
+    assert!(start.elapsed() >= timing.believe, "{:?}", start.elapsed());
+    assert!(lock.release().await.unwrap().is_none());
 }
