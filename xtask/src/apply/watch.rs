@@ -128,11 +128,13 @@ struct Open {
     state: State,
     /// Since when nothing could be read of it.
     blind_since: Option<Millis>,
+    /// The ARN of its service deployment, once that was read.
+    service_deployment: Option<String>,
 }
 
 impl Open {
     fn new(target: Target) -> Self {
-        Self { state: State::new(target), blind_since: None }
+        Self { state: State::new(target), blind_since: None, service_deployment: None }
     }
 
     fn wanted(&self, cluster: &str) -> Wanted {
@@ -141,7 +143,7 @@ impl Open {
             cluster: cluster.to_owned(),
             service: target.service.clone(),
             created_at: (target.started_at > 0).then_some(target.started_at),
-            insists: self.state.knows_service_deployment(),
+            service_deployment: self.service_deployment.clone(),
         }
     }
 
@@ -157,12 +159,15 @@ impl Open {
             self.blind_since.get_or_insert(at);
             return (self, None);
         };
+        if let Some(found) = &look.snapshot.service_deployment {
+            self.service_deployment = Some(found.arn.clone());
+        }
         let (state, events, verdict) = rollout::step(self.state, &look.snapshot);
         for event in events {
             logs.want(state.target(), &event);
             ui.emit(&Event::Rollout { service: state.target().service.clone(), event });
         }
-        (Self { state, blind_since: None }, verdict)
+        (Self { state, blind_since: None, ..self }, verdict)
     }
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types as sdk;
 
 use crate::aws::{Aws, explain};
-use crate::exit::{Again, again};
+use crate::exit::{Again, Exit, Failure, again};
 use crate::rollout::{
     CircuitBreaker, Container, Deployment, EpochMillis, Health, Millis, Rollback, RolloutState,
     Service, ServiceDeployment, ServiceEvent, Snapshot, Task,
@@ -32,9 +32,9 @@ pub struct Wanted {
     pub service: String,
     /// When the deployment was created, on AWS's clock.
     pub created_at: Option<EpochMillis>,
-    /// Whether its service deployment was read before. Once it was, it has the say: a look
+    /// The ARN of its service deployment, once that was read. From then on it has the say: a look
     /// without it would take for the end what is not.
-    pub insists: bool,
+    pub service_deployment: Option<String>,
 }
 
 /// Asks for a service, its tasks and, where the account allows it, its service deployment.
@@ -55,9 +55,9 @@ pub async fn look(aws: &Aws, wanted: &Wanted, at: Millis) -> Result<Look> {
     // A list of tasks that can not be read this time delays the verdict, and no more.
     let tasks = tasks.map_err(|error| troubles.push(error)).ok();
     let service_deployment = match service_deployment {
+        Err(error) if wanted.service_deployment.is_some() => return Err(error),
         // Not every role may ask for it, and not every implementation has it.
         Err(error) if again(&error) == Again::Useless => None,
-        Err(error) if wanted.insists => return Err(error),
         Err(error) => {
             troubles.push(error);
             None
@@ -127,6 +127,14 @@ pub async fn tasks(aws: &Aws, cluster: &str, service: &str) -> Result<Vec<Task>>
     arns.extend(stopped);
     arns.sort();
     arns.dedup();
+    described(aws, cluster, &arns).await
+}
+
+/// Some tasks; those that ECS does not know any more are left out.
+///
+/// # Errors
+/// ECS can not be asked.
+pub async fn described(aws: &Aws, cluster: &str, arns: &[String]) -> Result<Vec<Task>> {
     let mut found = Vec::new();
     // DescribeTasks takes a hundred at a time.
     for arns in arns.chunks(100) {
@@ -169,6 +177,10 @@ fn container(container: &sdk::Container) -> Container {
 
 /// The service deployment of the deployment that is watched, where it can be told.
 async fn service_deployment(aws: &Aws, wanted: &Wanted) -> Result<Option<ServiceDeployment>> {
+    if let Some(arn) = &wanted.service_deployment {
+        let found = describe(aws, arn).await?;
+        return found.map(Some).ok_or_else(|| gone(arn).into());
+    }
     let Some(created_at) = wanted.created_at else { return Ok(None) };
     // A service that is deployed often has more of them than a page holds.
     let since = DateTime::from_millis(created_at - NEAR);
@@ -183,11 +195,23 @@ async fn service_deployment(aws: &Aws, wanted: &Wanted) -> Result<Option<Service
     };
     let ours = listed.service_deployments().iter().min_by_key(distance);
     let ours = ours.filter(|ours| distance(ours) <= NEAR.unsigned_abs());
-    let Some(arn) = ours.and_then(|ours| ours.service_deployment_arn()) else { return Ok(None) };
+    match ours.and_then(|ours| ours.service_deployment_arn()) {
+        Some(arn) => describe(aws, arn).await,
+        None => Ok(None),
+    }
+}
+
+async fn describe(aws: &Aws, arn: &str) -> Result<Option<ServiceDeployment>> {
     let described =
         aws.ecs.describe_service_deployments().service_deployment_arns(arn).send().await;
     let described = described.map_err(|error| explain("ecs:DescribeServiceDeployments", &error))?;
     Ok(described.service_deployments().first().and_then(|found| of_service(arn, found)))
+}
+
+/// What was there is not in the answer. It has not gone away: ECS keeps it.
+fn gone(arn: &str) -> Failure {
+    let text = format!("ecs:DescribeServiceDeployments does not know {arn} any more");
+    Failure::new(Exit::Unexpected, text).again(Again::Soon)
 }
 
 fn of_service(arn: &str, found: &sdk::ServiceDeployment) -> Option<ServiceDeployment> {

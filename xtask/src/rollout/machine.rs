@@ -76,11 +76,6 @@ impl State {
         &self.target
     }
 
-    /// Whether its service deployment was read at least once.
-    pub fn knows_service_deployment(&self) -> bool {
-        self.memory.knows_service_deployment()
-    }
-
     /// Our tasks that run, as last seen: their image digests are what the
     /// check after the rollout compares.
     pub fn running_tasks(&self) -> impl Iterator<Item = &Task> {

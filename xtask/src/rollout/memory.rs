@@ -56,10 +56,6 @@ impl Memory {
                 .is_some_and(|created| created < floor_to_second(target.started_at))
     }
 
-    pub(super) fn knows_service_deployment(&self) -> bool {
-        !self.said_service_deployment.is_empty()
-    }
-
     /// Why ours failed: what ECS says, and the last task that died of it.
     pub(super) fn failure(&self, said: Option<&str>) -> String {
         let said = said.filter(|said| !said.is_empty()).or(self.failed.as_deref());

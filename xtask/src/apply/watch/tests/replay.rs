@@ -167,6 +167,12 @@ impl Replay {
         self.of(service, *number)
     }
 
+    /// The look that the next question of this kind will belong to.
+    fn coming(&self, question: &str, service: &str) -> &Look {
+        let asked = self.asked.lock().unwrap();
+        self.of(service, asked.get(&format!("{question} {service}")).copied().unwrap_or(0) + 1)
+    }
+
     /// The look that the last question of this kind belonged to.
     fn last(&self, question: &str, service: &str) -> &Look {
         let asked = self.asked.lock().unwrap();
@@ -209,8 +215,9 @@ impl Replay {
                 json!({ "tasks": tasks, "failures": [] })
             }
             "ListServiceDeployments" => {
-                let look = self.next("service deployment", text("service"));
-                if look.service_deployment.is_none() {
+                // Whoever knows its ARN does not ask for the list.
+                if self.coming("service deployment", text("service")).service_deployment.is_none() {
+                    self.next("service deployment", text("service"));
                     return denied();
                 }
                 json!({ "serviceDeployments": [{ "serviceDeploymentArn": text("service"),
@@ -218,7 +225,7 @@ impl Replay {
             }
             "DescribeServiceDeployments" => {
                 let name = request["serviceDeploymentArns"][0].as_str().unwrap();
-                let found = self.last("service deployment", name).service_deployment.clone();
+                let found = self.next("service deployment", name).service_deployment.clone();
                 json!({ "serviceDeployments": [found.unwrap().with(json!({
                     "serviceDeploymentArn": name, "createdAt": START + 0.3 }))] })
             }

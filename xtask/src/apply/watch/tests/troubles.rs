@@ -71,21 +71,30 @@ async fn what_is_not_allowed_is_told_and_is_no_success() {
 async fn a_service_deployment_that_was_read_before_is_waited_for() {
     let says = |status: &str| json!({ "status": status });
     let ready = || look([completed(OURS, 8)], [task("a1", OURS, 8)]);
-    let replay = Replay::new([(
-        "api",
-        [
-            ready().service_deployment(says("IN_PROGRESS")).times(2),
-            ready().service_deployment(says("ROLLBACK_IN_PROGRESS")).times(2),
-            look([completed(NEXT, 7)], []).service_deployment(says("ROLLBACK_SUCCESSFUL")).times(1),
-        ]
-        .concat(),
-    )]);
-    let answer = move |asked: &str, request: &Value, before: usize| match asked {
-        "ListServiceDeployments" if (2..8).contains(&before) => (500, error("ServerException")),
-        _ => replay.answer(asked, request),
-    };
-    let watched = watch_answers(vec![target("api")], Duration::from_secs(60), answer).await;
-    assert_eq!(watched.verdict().0, 6, "{:?}", watched.verdict());
+    for (what, found) in [
+        ("an error", (500, error("ServerException"))),
+        ("a permission that is gone", (400, error("AccessDeniedException"))),
+        ("an empty list", (200, json!({ "serviceDeployments": [] }))),
+    ] {
+        let replay = Replay::new([(
+            "api",
+            [
+                ready().service_deployment(says("IN_PROGRESS")).times(2),
+                ready().service_deployment(says("ROLLBACK_IN_PROGRESS")).times(2),
+                look([completed(NEXT, 7)], [])
+                    .service_deployment(says("ROLLBACK_SUCCESSFUL"))
+                    .times(1),
+            ]
+            .concat(),
+        )]);
+        let answer = move |asked: &str, request: &Value, before: usize| match asked {
+            "DescribeServiceDeployments" if (2..8).contains(&before) => found.clone(),
+            _ => replay.answer(asked, request),
+        };
+        let watched = watch_answers(vec![target("api")], Duration::from_secs(60), answer).await;
+        assert_eq!(watched.verdict().0, 6, "{what}: {:?}", watched.verdict());
+        watched.once("trying again until the deadline");
+    }
 }
 
 #[tokio::test]
