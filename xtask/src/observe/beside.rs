@@ -2,13 +2,46 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinSet;
 
+use crate::exit::{Again, again};
+
 /// Calls that are under way at the same time: enough to hide what one of them takes, and few
 /// enough for AWS's limits of a burst.
 pub const AT_ONCE: usize = 12;
+
+/// The pauses of [`patiently`] in seconds: two minutes together, in which ECS answers 2,400 calls of a kind.
+const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
+
+/// Calls again after a pause while AWS asks to call less often: for large accounts that is the
+/// rule, and the SDK gives up after seconds.
+///
+/// Source: the Amazon ECS developer guide, "Request throttling for the Amazon ECS API".
+///
+/// # Errors
+/// Another error than that, or the same one for two minutes.
+pub async fn patiently<T, F>(call: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    with_pauses(&PAUSES.map(Duration::from_secs), call).await
+}
+
+async fn with_pauses<T, F>(pauses: &[Duration], mut call: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    for pause in pauses {
+        match call().await {
+            Err(error) if again(&error) == Again::Slower => tokio::time::sleep(*pause).await,
+            answer => return answer,
+        }
+    }
+    call().await
+}
 
 /// Awaits all of these, [`AT_ONCE`] at a time. The results come in the order in which they
 /// were had.
@@ -81,6 +114,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::exit::{Exit, Failure};
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -103,6 +137,23 @@ mod tests {
         results.sort_unstable();
         assert_eq!(results, (0..100).collect::<Vec<_>>());
         assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
+    }
+
+    #[test]
+    fn who_is_asked_to_call_less_often_calls_again_and_nobody_else_does() {
+        let tries = |again: Again, fails: usize| {
+            let calls = AtomicUsize::new(0);
+            let answer = run(with_pauses(&[Duration::from_millis(1); 3], || async {
+                let failure = Failure::new(Exit::Prerequisite, "no").again(again);
+                let call = calls.fetch_add(1, Ordering::SeqCst);
+                if call < fails { Err(failure.into()) } else { Ok(call) }
+            }));
+            (answer.ok(), calls.load(Ordering::SeqCst))
+        };
+        assert_eq!(tries(Again::Slower, 2), (Some(2), 3));
+        assert_eq!(tries(Again::Slower, 9), (None, 4), "not for ever");
+        assert_eq!(tries(Again::Soon, 1), (None, 1), "the SDK has tried that");
+        assert_eq!(tries(Again::Useless, 1), (None, 1));
     }
 
     #[test]

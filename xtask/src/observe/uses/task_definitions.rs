@@ -11,7 +11,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use super::cluster::{Current, Named};
 use crate::aws::{Aws, explain};
 use crate::config::Prune;
-use crate::observe::beside::beside;
+use crate::observe::beside::{beside, patiently};
 use crate::observe::ecs::revision;
 use crate::observe::revisions;
 use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
@@ -35,6 +35,10 @@ pub struct Described {
 /// # Errors
 /// ECS can not be asked.
 pub async fn describe(aws: &Aws, name: &str) -> Result<Option<Described>> {
+    patiently(|| ask(aws, name)).await
+}
+
+async fn ask(aws: &Aws, name: &str) -> Result<Option<Described>> {
     let request = aws.ecs.describe_task_definition().task_definition(name);
     let answer = match request.include(TaskDefinitionField::Tags).send().await {
         Err(error) if error.as_service_error().is_some_and(is_unknown) => return Ok(None),
