@@ -4,7 +4,7 @@ mod lost;
 mod tries;
 
 use anyhow::{Context as _, Result};
-use aws_sdk_ecs::types::Deployment;
+use aws_sdk_ecs::types::Service;
 use serde_json::{Value, json};
 
 use super::concrete;
@@ -255,7 +255,9 @@ pub async fn update(
     );
     let call = async || update_service(aws, update, &task_definition, count, force).await;
     let ours = match tries::tries(async || guard.hold(service).await, call).await {
-        Ok(ours) => ours,
+        Ok(answered) => lost::begun(&facts, &task_definition, &answered)
+            .cloned()
+            .context("ecs:UpdateService answered without a primary deployment")?,
         Err(error) => lost::look_again(ui, aws, update, &task_definition, &facts, error).await?,
     };
     let target = Target {
@@ -322,14 +324,14 @@ async fn register(aws: &Aws, input: &Value) -> Result<String> {
     arn.map(str::to_owned).context("ecs:RegisterTaskDefinition answered without an ARN")
 }
 
-/// Moves the service, and returns the deployment that does.
+/// Moves the service, and returns what ECS answers.
 async fn update_service(
     aws: &Aws,
     update: &Update,
     task_definition: &str,
     count: Option<u32>,
     force: bool,
-) -> Result<Deployment> {
+) -> Result<Service> {
     let answer = aws
         .ecs
         .update_service()
@@ -343,10 +345,7 @@ async fn update_service(
         .send()
         .await
         .map_err(|error| explain("ecs:UpdateService", &error))?;
-    let service = answer.service.context("ecs:UpdateService answered without a service")?;
-    let deployments = service.deployments.unwrap_or_default();
-    let primary = deployments.into_iter().find(|found| found.status() == Some("PRIMARY"));
-    primary.context("ecs:UpdateService answered without a primary deployment")
+    answer.service.context("ecs:UpdateService answered without a service")
 }
 
 #[cfg(test)]

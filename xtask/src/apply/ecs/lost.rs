@@ -29,6 +29,19 @@ enum Found<'a> {
     Elsewhere(&'a Deployment),
 }
 
+/// The deployment that a call began, in ECS's answer: the primary one, unless ECS has given it up
+/// by then and is back on another.
+pub(super) fn begun<'a>(
+    before: &ServiceFacts,
+    to: &str,
+    answered: &'a Service,
+) -> Option<&'a Deployment> {
+    match compare(before, to, answered) {
+        Found::Moved(ours) => Some(ours),
+        Found::Stays | Found::Elsewhere(_) => primary(answered),
+    }
+}
+
 /// The deployment that the call began in spite of the error.
 ///
 /// # Errors
@@ -103,13 +116,16 @@ fn compare<'a>(before: &ServiceFacts, to: &str, found: &'a Service) -> Found<'a>
         let newer = deployment.created_at() > since || deployment.status() == Some("PRIMARY");
         !was(deployment) && newer && deployment.task_definition() == Some(to)
     });
-    let primary = all.iter().find(|deployment| deployment.status() == Some("PRIMARY"));
-    match (ours, primary) {
+    match (ours, primary(found)) {
         (Some(ours), _) => Found::Moved(ours),
         (None, Some(primary)) if !was(primary) => Found::Elsewhere(primary),
         // No primary at all is half an answer.
         _ => Found::Stays,
     }
+}
+
+fn primary(service: &Service) -> Option<&Deployment> {
+    service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"))
 }
 
 /// An error with more to it.
@@ -121,5 +137,45 @@ fn with(error: anyhow::Error, text: &str, hint: Option<&str>) -> anyhow::Error {
             failure.into()
         }
         Err(error) => error.context(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn ours_is_found_also_when_ecs_is_back_on_another_by_the_time_of_the_answer() {
+        let deployment = |id: &str, status: &str, revision: &str, at: i64| {
+            let created = DateTime::from_secs(at);
+            let made = Deployment::builder().id(id).status(status).created_at(created);
+            made.task_definition(revision).build()
+        };
+        let before = ServiceFacts {
+            name: "app".into(),
+            desired: 1,
+            running: 1,
+            task_definition_arn: "app:1".into(),
+            described: serde_json::Value::Null,
+            in_flight: None,
+            primary: "before".into(),
+            settled: true,
+            served: None,
+        };
+        let of = |all: &[Deployment]| {
+            let service = Service::builder().set_deployments(Some(all.to_vec())).build();
+            begun(&before, "app:2", &service).and_then(Deployment::id).map(str::to_owned)
+        };
+        let old = deployment("before", "ACTIVE", "app:1", 5);
+        let ours = deployment("ours", "PRIMARY", "app:2", 6);
+        assert_eq!(of(&[ours, old]).as_deref(), Some("ours"));
+        let back = deployment("before", "PRIMARY", "app:1", 5);
+        let given_up = deployment("ours", "ACTIVE", "app:2", 6);
+        assert_eq!(of(&[given_up, back.clone()]).as_deref(), Some("ours"));
+        // On its way out since before.
+        let earlier = deployment("earlier", "ACTIVE", "app:2", 4);
+        assert_eq!(of(&[earlier, back]).as_deref(), Some("before"));
     }
 }
