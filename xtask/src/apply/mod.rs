@@ -277,7 +277,7 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             }
             let mut details = Vec::new();
             for (image, tasks) in by_image {
-                details.push(verify::digests(&aws, environment, image, &tasks).await?);
+                details.push(verify::digests(context.ui, &aws, environment, image, &tasks).await?);
             }
             Ok(Some(details.join("; ")))
         }

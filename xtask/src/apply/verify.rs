@@ -11,10 +11,10 @@ use crate::aws::{Aws, http};
 use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::{Exit, Failure};
-use crate::observe::ecr;
+use crate::observe::{ecr, rollout};
 use crate::plan::deploy::HealthCheck;
 use crate::plan::fit::{SPACE_FIX, Space, space, space_text};
-use crate::rollout::{Task, task_id};
+use crate::rollout::{Task, TaskStatus, task_id};
 use crate::ui::Ui;
 use crate::units::format_size;
 
@@ -38,13 +38,23 @@ impl fmt::Display for HealthAnswer {
     }
 }
 
+/// How long tasks that report no digest yet are looked at again.
+#[cfg(not(test))]
+const PATIENCE: Duration = Duration::from_secs(10);
+#[cfg(test)]
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Between two of those looks.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 1000 });
+
 /// Compares the digests of the running tasks with that of the image. An index's digest and
 /// those of its platforms' manifests all count: ECS reports the one that it pulled.
 ///
 /// # Errors
-/// [`Exit::VerificationFailed`]: a task runs something else, or none runs it. Or ECR can not be
+/// [`Exit::VerificationFailed`]: a task runs something else, or none says that it runs it. Or ECR can not be
 /// asked, which is needed only where a task reports another digest.
 pub async fn digests(
+    ui: &Ui,
     aws: &Aws,
     environment: &Environment,
     image: &str,
@@ -53,11 +63,10 @@ pub async fn digests(
     let Some((_, digest)) = image.split_once('@') else {
         return Ok(format!("{image} is not named by its digest, so there is nothing to compare"));
     };
-    let reported = tasks.iter().filter_map(|task| {
-        let container = task.containers.iter().find(|c| c.name == environment.container)?;
-        Some((task, container.image_digest.as_deref()?))
-    });
-    let reported: Vec<_> = reported.collect();
+    let tasks = reporting(aws, environment, tasks).await;
+    let container = &environment.container;
+    let reported: Vec<_> =
+        tasks.iter().filter_map(|task| Some((task, reported(task, container)?))).collect();
     if reported.is_empty() {
         return Err(Failure::new(
             Exit::VerificationFailed,
@@ -79,7 +88,55 @@ pub async fn digests(
             .into());
         }
     }
+    let silent: Vec<_> =
+        tasks.iter().filter(|task| self::reported(task, container).is_none()).collect();
+    if !silent.is_empty() {
+        let names: Vec<_> = silent.iter().map(|task| task_id(&task.arn)).collect();
+        ui.emit(&Event::Warning {
+            text: format!(
+                "{} of {} tasks do not say which image they run, so that of them is not \
+                 confirmed: {}",
+                silent.len(),
+                tasks.len(),
+                names.join(", ")
+            ),
+            hint: Some("look at them with `cargo xtask status`".into()),
+        });
+    }
     Ok(format!("{} of {} tasks run {digest}", reported.len(), tasks.len()))
+}
+
+/// The digest that a task reports for the image of a container.
+fn reported<'a>(task: &'a Task, container: &str) -> Option<&'a str> {
+    let container = task.containers.iter().find(|of| of.name == container)?;
+    container.image_digest.as_deref().filter(|digest| !digest.is_empty())
+}
+
+/// The tasks, once each of them reports a digest, or it was waited for long enough. Tasks that
+/// ECS has ended meanwhile do not count any more.
+async fn reporting(aws: &Aws, environment: &Environment, tasks: &[Task]) -> Vec<Task> {
+    let mut tasks = tasks.to_vec();
+    let looks = async {
+        loop {
+            let silent = tasks.iter().filter(|of| reported(of, &environment.container).is_none());
+            let silent: Vec<_> = silent.map(|task| task.arn.clone()).collect();
+            if silent.is_empty() {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+            // What can not be read stays as it was: in the end it is told what is missing.
+            for now in
+                rollout::described(aws, &environment.cluster, &silent).await.unwrap_or_default()
+            {
+                tasks.retain(|task| task.arn != now.arn);
+                if now.desired_status == TaskStatus::Running {
+                    tasks.push(now);
+                }
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, looks).await;
+    tasks
 }
 
 /// Compares an image's compressed size, in bytes, with the space that a task has, in GiB.
@@ -158,7 +215,58 @@ pub async fn health_once(aws: &Aws, check: &HealthCheck) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::aws::stand_in::StandIn;
+    use crate::exit::exit_of;
+
+    const RIGHT: &str = "r.example/app@sha256:right";
+
+    /// What is said of two tasks, of which one says what it runs, and the other this, from the
+    /// second look on.
+    async fn checked(other: Option<&'static str>) -> (Result<String>, Vec<String>) {
+        let stand_in = StandIn::start(move |operation: &str, request: &Value, before| {
+            let task = |arn: &Value| {
+                let digest = match arn.as_str() {
+                    Some("task/1") => Some("sha256:right"),
+                    _ => other.filter(|_| before > 1),
+                };
+                json!({ "taskArn": arn, "lastStatus": "RUNNING", "desiredStatus": "RUNNING",
+                    "containers": [{ "name": "app", "imageDigest": digest }] })
+            };
+            match operation {
+                "DescribeTasks" => {
+                    let wanted = request["tasks"].as_array().unwrap().iter();
+                    (200, json!({ "tasks": wanted.map(task).collect::<Vec<_>>() }))
+                }
+                _ => (200, json!({ "images": [], "failures": [] })),
+            }
+        });
+        let (ui, aws) = (Ui::silent(), stand_in.aws().await);
+        let arns = ["task/1".to_owned(), "task/2".to_owned()];
+        let tasks = rollout::described(&aws, "app", &arns).await.unwrap();
+        let said = digests(&ui, &aws, &stand_in.environment(), RIGHT, &tasks).await;
+        (said, ui.heard())
+    }
+
+    #[tokio::test]
+    async fn each_task_is_asked_until_it_says_what_it_runs() {
+        let (said, heard) = checked(Some("sha256:right")).await;
+        assert_eq!((said.unwrap().as_str(), heard.len()), ("2 of 2 tasks run sha256:right", 0));
+
+        let (said, _) = checked(Some("sha256:wrong")).await;
+        let error = said.unwrap_err();
+        assert_eq!(exit_of(&error), Exit::VerificationFailed);
+        assert!(error.to_string().starts_with("task 2 runs sha256:wrong"), "{error}");
+
+        let (said, heard) = checked(None).await;
+        assert_eq!(said.unwrap(), "1 of 2 tasks run sha256:right");
+        assert!(
+            heard.join(" ").contains("1 of 2 tasks do not say which image they run"),
+            "{heard:?}"
+        );
+    }
 
     #[test]
     fn an_index_counts_with_its_children() {
