@@ -6,6 +6,8 @@
 //! signing, retries with back-off, time-outs and connections are the SDK's: only the bodies
 //! are ours.
 
+mod endpoint;
+
 use std::fmt;
 
 use aws_runtime::auth::SigV4OperationSigningConfig;
@@ -60,6 +62,20 @@ impl Service {
             Self::Ssm => "ssm",
             Self::CloudFormation => "cloudformation",
             Self::Iam => "iam",
+        }
+    }
+
+    /// The name by which settings of one service alone are found.
+    ///
+    /// Source: the AWS SDKs and Tools reference guide, "Service-specific endpoints".
+    fn id(self) -> &'static str {
+        match self {
+            Self::Ecs => "ECS",
+            Self::Logs => "CloudWatch Logs",
+            Self::SecretsManager => "Secrets Manager",
+            Self::Ssm => "SSM",
+            Self::CloudFormation => "CloudFormation",
+            Self::Iam => "IAM",
         }
     }
 
@@ -194,7 +210,7 @@ async fn call(
     let http = config.http_client().ok_or_else(|| missing("HTTP client"))?;
     let credentials = config.credentials_provider().ok_or_else(|| missing("credentials"))?;
     let sleep = config.sleep_impl().ok_or_else(|| missing("timer"))?;
-    let url = endpoint(config, service, &region);
+    let url = endpoint::endpoint(config, service, &region);
 
     let mut layer = Layer::new("signing");
     layer.store_put(AuthSchemeOptionResolverParams::new(()));
@@ -248,25 +264,6 @@ async fn call(
         .build()
         .invoke(request)
         .await
-}
-
-/// The service's endpoint: the configured one, or that of the region.
-///
-/// Source: the AWS General Reference, "Service endpoints"; China's regions have a suffix, and
-/// IAM has one endpoint a partition.
-fn endpoint(config: &SdkConfig, service: Service, region: &Region) -> String {
-    if let Some(url) = config.endpoint_url() {
-        return url.to_owned();
-    }
-    let (name, region) = (service.name(), region.as_ref());
-    let china = region.starts_with("cn-");
-    let suffix = if china { "amazonaws.com.cn" } else { "amazonaws.com" };
-    match service {
-        Service::Iam if china => format!("https://iam.cn-north-1.{suffix}"),
-        Service::Iam if region.starts_with("us-gov-") => format!("https://iam.us-gov.{suffix}"),
-        Service::Iam => format!("https://iam.{suffix}"),
-        _ => format!("https://{name}.{region}.{suffix}"),
-    }
 }
 
 fn json_error(text: &str) -> ErrorMetadata {
@@ -328,25 +325,6 @@ mod tests {
         assert_eq!((meta.code(), meta.message()), (Some("ValidationError"), Some("a < b")));
         assert_eq!(json_error("<html>").code(), None);
         assert_eq!(xml_error("not xml").code(), None);
-    }
-
-    #[test]
-    fn iam_has_one_endpoint_and_one_region_a_partition() {
-        let of = |service: Service, region: &'static str| {
-            let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-            let region = Region::from_static(region);
-            (endpoint(&config, service, &region), service.signing_region(&region).to_string())
-        };
-        for (region, url, signed) in [
-            ("eu-central-1", "https://iam.amazonaws.com", "us-east-1"),
-            ("cn-northwest-1", "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-            ("us-gov-east-1", "https://iam.us-gov.amazonaws.com", "us-gov-west-1"),
-        ] {
-            assert_eq!(of(Service::Iam, region), (url.to_owned(), signed.to_owned()));
-        }
-        let (url, signed) = of(Service::Ssm, "eu-central-1");
-        assert_eq!(url, "https://ssm.eu-central-1.amazonaws.com");
-        assert_eq!(signed, "eu-central-1");
     }
 
     #[test]
