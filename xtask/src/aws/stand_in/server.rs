@@ -93,7 +93,13 @@ where
 {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut length, mut target, mut authorization) = (0, String::new(), String::new());
-    for line in reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+    let lines = reader.by_ref().lines().map_while(Result::ok);
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    // A connection that was opened and given up asks for nothing.
+    if head.is_empty() {
+        return;
+    }
+    for line in &head {
         let (name, value) = line.split_once(": ").unwrap_or_default();
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
