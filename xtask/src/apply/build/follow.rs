@@ -1,6 +1,6 @@
 //! Runs a build, and follows what BuildKit says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -19,6 +19,9 @@ const LONGEST_SECRET: usize = 64 * 1024;
 
 /// How often the live view is drawn.
 const FRAME: Duration = Duration::from_millis(100);
+/// After a frame that took long, none is drawn for so many times as long: watching costs no more than
+/// one part in fifty of a build's time.
+const REST: u32 = 50;
 /// At most so many lines are taken before something else has its turn.
 const AT_ONCE: usize = 256;
 
@@ -54,12 +57,17 @@ pub(super) async fn follow(
         }
     };
     let mut frames = tokio::time::interval(FRAME);
+    let mut rested = Instant::now();
     let mut lines = Vec::new();
     loop {
         tokio::select! {
             read = receiver.recv_many(&mut lines, AT_ONCE) => if read == 0 { break },
             _ = frames.tick() => {
-                context.ui.frame(&state);
+                let start = Instant::now();
+                if start >= rested {
+                    context.ui.frame(&state);
+                    rested = start + start.elapsed() * REST;
+                }
                 continue;
             }
             () = look.go_on() => continue,
