@@ -115,9 +115,13 @@ fn while_others_are_waited_for() {
 fn while_the_deploy_lock_is_asked_for() {
     let stage = Turn::take();
     let before = stage.serving();
-    for (signal, fault) in [("INT", Fault::Hang), ("TERM", Fault::HangAnswer)] {
+    // What is still on its way may arrive yet; what has arrived is found, and given back.
+    for (signal, fault, says) in [
+        ("INT", Fault::Hang, " was pushed; the deploy lock of loppestars may still be held"),
+        ("TERM", Fault::HangAnswer, " was pushed; nothing else was changed"),
+    ] {
         let rule = Rule::always("ssm:PutParameter", fault);
-        stays(&stage, &before, signal, rule, " was pushed; nothing else was changed");
+        stays(&stage, &before, signal, rule, says);
     }
     // It hangs as well when the lock is to be given back.
     let rule = Rule::always("ssm:GetParameter", Fault::Hang).after("ecs:RegisterTaskDefinition");
