@@ -171,9 +171,13 @@ class Machine:
             self._new_builder()
 
     def _remove_images(self) -> None:
-        listed = output(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
-        for name in listed.splitlines():
-            if name.startswith(f"{self.registry}/"):
+        form = "{{.Repository}} {{.Tag}} {{.Digest}}"
+        listed = output(["docker", "image", "ls", "--digests", "--format", form])
+        for line in listed.splitlines():
+            repository, tag, digest = line.split()
+            if repository.startswith(f"{self.registry}/"):
+                # What a task pulled by digest has no tag.
+                name = f"{repository}@{digest}" if tag == "<none>" else f"{repository}:{tag}"
                 run(["docker", "image", "rm", "--force", name])
 
     def base_layers(self) -> int:
@@ -185,11 +189,6 @@ class Machine:
 
     def remove(self, copy: Path | None) -> None:
         """End and remove everything that was made; the emulator's installation is kept."""
-        if self.driver == "docker":
-            self.fresh()
-        else:
-            self._remove_images()
-            output(["docker", "buildx", "rm", PREFIX])
         if copy is not None:
             output([str(self.xtask), "local", "down", "--config", str(copy / "xtask.toml")])
             installed, kept = copy / EMULATOR, self.locked / KEPT
@@ -197,6 +196,11 @@ class Machine:
                 shutil.rmtree(kept, ignore_errors=True)
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(installed, kept)
+        if self.driver == "docker":
+            self.fresh()
+        else:
+            self._remove_images()
+            output(["docker", "buildx", "rm", PREFIX])
         self.relay.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 

@@ -109,7 +109,6 @@ def _measure(arguments: argparse.Namespace, names: list[str], driver: str) -> re
             base_layers=machine.base_layers(),
             clone=_clone_bytes(machine),
         )
-        results.tool = tool.measure(machine, ours, arguments.repeat, _say)
         for variant in (seed, ours):
             digest = list(getattr(results, variant.name).values())[-1].builds[-1].digest
             results.layers[variant.name] = registry.layers(
@@ -119,6 +118,8 @@ def _measure(arguments: argparse.Namespace, names: list[str], driver: str) -> re
                 machine, variant, digest, arguments.repeat
             )
         results.download, results.pip_keeps = _pip(seed)
+        # Last, because what it deploys goes on running.
+        results.tool = tool.measure(machine, ours, arguments.repeat, _say)
         return results
     finally:
         machine.remove(copy)
