@@ -28,6 +28,8 @@ import termios
 import time
 from pathlib import Path
 
+from measure import cargo
+
 ROOT = Path(__file__).resolve().parent.parent
 # So often a second the stand-in writes what is due.
 BEATS = 100
@@ -49,13 +51,13 @@ def main():
     parser.add_argument("--lines", type=int, default=10_000, help="lines of output a second, at the most")
     parser.add_argument("--seconds", type=int, default=20, help="how long each build takes")
     parser.add_argument("--release", action="store_true", help="build it optimised")
-    parser.add_argument("--binary", help="run this one instead of building it")
+    parser.add_argument("--binary", type=lambda path: Path(path).resolve(), help="run this one instead of building it")
     parser.add_argument("--markdown", action="store_true", help="print the section of docs/benchmarks.md")
     parser.add_argument("--play", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     if "--play" in sys.argv:
         return play(*sys.argv[sys.argv.index("--play") + 1:])
     args = parser.parse_args()
-    binary = args.binary or build(args.release)
+    binary = args.binary or cargo.build(ROOT, release=args.release)
     rows = []
     for name, lines, steps in [
         ("30 steps, 20 lines a second", 20, 30),
@@ -66,14 +68,6 @@ def main():
         quiet = run(binary, args.seconds, lines, steps, "quiet")
         rows.append((name, {**row, "view": row["share"] - quiet["share"]}))
     show(args, rows)
-
-
-def build(release):
-    command = ["cargo", "build", "--quiet", "--locked", "--package", "xtask", "--message-format", "json"]
-    command += ["--release"] if release else []
-    built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return next(m["executable"] for m in messages if m.get("executable"))
 
 
 # ---- the stand-in for `docker buildx build` ---------------------------------------------------

@@ -25,6 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import aws_stand_in  # noqa: E402
+from measure import cargo  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,11 +59,11 @@ def main():
     parser.add_argument("--delay-ms", type=int, default=30, help="how long each call takes")
     parser.add_argument("--runs", type=int, default=3, help="the median of so many is shown")
     parser.add_argument("--release", action="store_true", help="build it optimised")
-    parser.add_argument("--binary", help="run this one instead of building it")
+    parser.add_argument("--binary", type=lambda path: Path(path).resolve(), help="run this one instead of building it")
     parser.add_argument("--throttle", action="store_true", help="also refuse calls as ECS does")
     args = parser.parse_args()
 
-    binary = args.binary or build(args.release)
+    binary = args.binary or cargo.build(ROOT, release=args.release)
     answers = aws_stand_in.Answers(args.images, args.revisions, args.a_family)
     rows = []
     for name, command in COMMANDS.items():
@@ -74,14 +75,6 @@ COMMANDS = {
     "du": ["du", "--format", "json"],
     "prune --dry-run": ["prune", "--registry-only", "--dry-run", "--format", "json"],
 }
-
-
-def build(release):
-    command = ["cargo", "build", "--quiet", "--locked", "--package", "xtask", "--message-format", "json"]
-    command += ["--release"] if release else []
-    built = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return next(m["executable"] for m in messages if m.get("executable"))
 
 
 def measure(binary, answers, args, name, command):

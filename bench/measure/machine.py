@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from measure import registry
+from measure import cargo, registry
 from measure.command import Failed, output, run
 from measure.wire import Relay
 
@@ -38,7 +38,7 @@ class Machine:
         self.locked = root
         self.driver = driver
         self.scratch = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-"))
-        self.xtask = _build_tool(root)
+        self.xtask = cargo.build(root)
         self.emulator_port = free_port()
         self.storage_port = free_port()
         self.relay = Relay(self.emulator_port)
@@ -253,14 +253,6 @@ def turn() -> Iterator[None]:
             print("waiting for another benchmark or end-to-end test to end", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _build_tool(root: Path) -> Path:
-    run(["cargo", "build", "--quiet", "--package", "xtask", "--locked"], directory=root)
-    metadata = run(
-        ["cargo", "metadata", "--format-version", "1", "--no-deps", "--offline"], directory=root
-    )
-    return Path(json.loads(metadata.stdout)["target_directory"]) / "debug/xtask"
 
 
 def free_port() -> int:

@@ -73,7 +73,7 @@ mod tests {
                 ".git/config",
                 "[http \"https://github.com/\"]\n\textraheader = AUTHORIZATION: basic eA\n",
             ),
-            (".npmrc", "//registry.npmjs.org/:_authToken=hunter2\n"),
+            (".npmrc", "//npm.example/:_authToken=hunter2\n"),
             (".netrc", "machine h login maria password hunter2\n"),
             (".pypirc", "[pypi]\nusername = __token__\npassword = hunter2\n"),
             (".aws/credentials", "[default]\naws_secret_access_key = hunter2\n"),
@@ -96,7 +96,7 @@ mod tests {
                 "# API_KEY=x\nAPI_KEY=\nTOKEN=$OTHER\nVITE_TITLE=Stalls\nTOKEN_URL=https://h/t\n",
             ),
             (".git/config", "[remote \"origin\"]\n\turl = git@github.com:a/b.git\n"),
-            (".npmrc", "//registry.npmjs.org/:_authToken=${NPM_TOKEN}\nengine-strict=true\n"),
+            (".npmrc", "//npm.example/:_authToken=${NPM_TOKEN}\nengine-strict=true\n"),
             (".docker/config.json", "{\"auths\":{}}"),
         ] {
             assert!(may_tell(path) && !tells(path, text), "{path}: {text}");

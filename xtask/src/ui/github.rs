@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     fn github(output: Option<PathBuf>, summary: Option<PathBuf>) -> Github {
-        Github { output, summary, workspace: Some("/work".into()), state: Mutex::default() }
+        Github { output, summary, workspace: Some("/checkout".into()), state: Mutex::default() }
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
             github.error("t", "a%0A", None, Some(&Place { file: file.into(), line: 6 }))
         };
         assert_eq!(
-            at("/work/a,b/Dockerfile"),
+            at("/checkout/a,b/Dockerfile"),
             "::error title=t,file=a%2Cb/Dockerfile,line=6::a%250A"
         );
         assert_eq!(at("/elsewhere/x"), "::error title=t,file=/elsewhere/x,line=6::a%250A");

@@ -11,7 +11,8 @@ use super::server::{ACCOUNT, Parameters};
 /// The container that is deployed.
 const CONTAINER: &str = "app";
 
-/// What ECS adds to a task definition and takes from nobody.
+/// What ECS adds to a task definition and takes from nobody: by its API reference, and not by the
+/// list of what is to be tested.
 pub const READ_ONLY: [&str; 9] = [
     "taskDefinitionArn",
     "revision",
