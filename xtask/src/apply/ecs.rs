@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use super::concrete;
 use super::lock::{self, Lock};
 use crate::aws::{Aws, explain, wire};
+use crate::config::Environment;
 use crate::event::Event;
 use crate::exit::{Exit, Failure, exit_of};
 use crate::interrupt::remember;
+use crate::observe::ecr;
 use crate::observe::ecs::{
     ServiceFacts, container_of, describe_service, describe_task_definition, revision,
 };
@@ -92,9 +94,29 @@ pub struct Guard<'a> {
     pub lock: Option<&'a Lock>,
     /// The deployment that the service has to be on still: only that one is put back.
     pub replaces: Option<&'a str>,
+    /// Whose repository has to have the image still: a prune may have let go of it while a lock or
+    /// another deployment was waited for.
+    pub environment: Option<&'a Environment>,
 }
 
 impl Guard<'_> {
+    /// Looks for the image, where it is of the environment's repository. Only what is certainly gone
+    /// is refused.
+    async fn has(&self, aws: &Aws, image: Option<&str>) -> Result<()> {
+        let Some((environment, image)) = self.environment.zip(image) else { return Ok(()) };
+        let (repository, digest) = image.split_once('@').unwrap_or_default();
+        if repository != environment.image() {
+            return Ok(());
+        }
+        if let Ok(None) = ecr::image(aws, environment, digest).await {
+            let text = format!("{image} is gone from the repository by now");
+            let hint = "`cargo xtask deploy` builds it again; a rollback can name another revision \
+                        with `--to`";
+            return Err(Failure::new(Exit::Prerequisite, text).hint(hint).into());
+        }
+        Ok(())
+    }
+
     /// Looks at the lock, right before the service is changed.
     async fn hold(&self, service: &str) -> Result<()> {
         let Some(lock) = self.lock else { return Ok(()) };
@@ -217,6 +239,7 @@ pub async fn update(
         let hint = "that is left to them: `cargo xtask status` shows it";
         return Err(Failure::new(Exit::Superseded, text).hint(hint).into());
     }
+    guard.has(aws, change.image.as_deref()).await?;
     let Change { facts, image, next, differences, same } = change;
     let previous = facts.task_definition_arn.clone();
     let task_definition = match next {

@@ -221,9 +221,13 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             if let Some(unchanged) = done.updated.get(&update.service) {
                 return Ok(Some(unchanged.summary()));
             }
-            let (aws, _) = context.aws()?;
+            let (aws, environment) = context.aws()?;
             let image = done.image.clone();
-            let guard = ecs::Guard { lock: done.lock.as_deref(), replaces: None };
+            let guard = ecs::Guard {
+                lock: done.lock.as_deref(),
+                environment: Some(environment),
+                ..ecs::Guard::default()
+            };
             let updated = ecs::update(context.ui, &aws, update, image.as_deref(), guard).await?;
             let detail = updated.summary();
             done.image = updated.image.clone().or(image);

@@ -151,5 +151,6 @@ async fn go_back(
         force: false,
     };
     let replaces = updated.target.as_ref().map(|target| target.deployment_id.as_str());
-    update(context.ui, aws, &wanted, None, Guard { lock, replaces }).await
+    let guard = Guard { lock, replaces, environment: Some(environment) };
+    update(context.ui, aws, &wanted, None, guard).await
 }

@@ -260,3 +260,20 @@ async fn a_revision_does_not_inherit_what_served_before_another() {
     let tags = described["tags"].as_array().unwrap();
     assert!(tags.iter().all(|tag| tag["key"] != "xtask:previous"), "{tags:?}");
 }
+
+/// Somebody pruned it while the lock was waited for.
+#[tokio::test]
+async fn a_service_is_not_moved_to_an_image_that_is_gone_by_now() {
+    let mut deploy = Deploy::twisted(Box::new(|cloud, operation, _, _| {
+        if operation == "PutParameter" {
+            cloud.delete_image("sha256:2");
+        }
+        None
+    }));
+    let error = deploy.run(&[("api", NEW)], true).await.unwrap_err();
+    assert_eq!(exit_of(&error), Exit::Prerequisite, "{error:#}");
+    assert!(error.to_string().contains("app@sha256:2 is gone from the repository"), "{error:#}");
+    assert!(deploy.stand_in.calls("UpdateService").is_empty());
+    assert!(deploy.stand_in.calls("RegisterTaskDefinition").is_empty());
+    assert_eq!(deploy.cloud.runs("api"), OLD);
+}

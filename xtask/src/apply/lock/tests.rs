@@ -264,7 +264,7 @@ async fn nothing_is_updated_without_the_lock() {
         desired_count: None,
         force: false,
     };
-    let guard = Guard { lock: Some(&lock), replaces: None };
+    let guard = Guard { lock: Some(&lock), ..Guard::default() };
     let error = ecs::update(&Ui::silent(), &session.aws(), &update, None, guard).await.unwrap_err();
     assert_eq!(exit_of(&error), Exit::Superseded, "{error}");
     assert!(error.to_string().contains("taken over by maria@desk"), "{error}");
