@@ -159,13 +159,25 @@ impl Failure {
         self
     }
 
-    /// Several failures as one, each with what to do about it. It ends with the exit code of
-    /// the first.
+    /// Several failures as one, each with what to do about it; calls that failed for one reason
+    /// are told together. It ends with the exit code of the first.
     pub fn several(heading: &str, failures: &[anyhow::Error]) -> Self {
-        let mut text = heading.to_owned();
+        // Calls, why, and what to do.
+        let mut told: Vec<(String, String, Option<&str>)> = Vec::new();
         for failure in failures {
-            text.push_str(&format!("\n  - {failure:#}"));
-            if let Some(hint) = hint_of(failure) {
+            let (text, hint) = (format!("{failure:#}"), hint_of(failure));
+            let (call, why) = text.split_once(": ").unwrap_or(("", &text));
+            match told.iter_mut().find(|(_, other, to_do)| other == why && *to_do == hint) {
+                Some((calls, ..)) if !call.is_empty() => calls.push_str(&format!(", {call}")),
+                Some(_) => {}
+                None => told.push((call.to_owned(), why.to_owned(), hint)),
+            }
+        }
+        let mut text = heading.to_owned();
+        for (calls, why, hint) in told {
+            let colon = if calls.is_empty() { "" } else { ": " };
+            text.push_str(&format!("\n  - {calls}{colon}{why}"));
+            if let Some(hint) = hint {
                 text.push_str(&format!("\n    {hint}"));
             }
         }
@@ -224,5 +236,22 @@ mod tests {
             let row = format!("| {} | {meaning} |", exit.code());
             assert!(guide.contains(&row), "docs/guide.md lacks the row: {row}");
         }
+    }
+
+    #[test]
+    fn calls_that_failed_for_one_reason_are_told_together() {
+        let failure = |text: &str, hint: &str| Failure::new(Exit::Prerequisite, text).hint(hint);
+        let failures = [
+            failure("sts:Get: no credentials", "sign in"),
+            failure("no engine", "start it"),
+            failure("ecr:Describe: no credentials", "sign in"),
+            failure("ecs:Describe: no credentials", "set a profile"),
+        ];
+        let several = Failure::several("4 things", &failures.map(anyhow::Error::from));
+        assert_eq!(
+            several.message,
+            "4 things\n  - sts:Get, ecr:Describe: no credentials\n    sign in\n  - no engine\n    start it\n  \
+             - ecs:Describe: no credentials\n    set a profile"
+        );
     }
 }
