@@ -1,5 +1,6 @@
 //! A copy of this repository with ports of its own, and what the test asks of it.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -53,6 +54,7 @@ impl Copy {
             }
         }
         let copy = Self { dir, runtime: tempfile::tempdir().unwrap(), _turn: turn };
+        copy.remove_what_a_killed_run_left();
         let config = copy.read("xtask.toml");
         copy.write("xtask.toml", &config.replace("4566", PORT).replace("5080", STORAGE_PORT));
         copy.git(&["init", "--quiet"]);
@@ -265,6 +267,21 @@ impl Copy {
         let text = String::from_utf8(listed.stdout).unwrap();
         let ours = |line: &&str| line.split(' ').next().unwrap().ends_with(&format!(":{PORT}"));
         text.lines().filter(ours).map(str::to_owned).collect()
+    }
+
+    /// A run that was killed took nothing down: its copy is gone, and its tasks would hold their
+    /// ports. Whoever listens on the emulator's port still owns them.
+    fn remove_what_a_killed_run_left(&self) {
+        if TcpListener::bind(format!("127.0.0.1:{PORT}")).is_err() {
+            return;
+        }
+        for container in self.containers() {
+            let name = container.split(' ').nth(1).unwrap();
+            tell(&format!("removes {container}, which a killed run left"));
+            let removed =
+                Command::new("docker").args(["rm", "--force", "--volumes", name]).output().unwrap();
+            assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+        }
     }
 
     /// Whether the engine has a container of this name.
