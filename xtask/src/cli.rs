@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::exit;
+use xtask_core::exit;
 
 /// Build a container image with Docker buildx, push it to Amazon ECR and roll it out on Amazon ECS.
 #[derive(Debug, Parser)]
@@ -232,6 +232,16 @@ pub enum IfBusy {
     Supersede,
     /// Stop here.
     Abort,
+}
+
+impl From<IfBusy> for xtask_core::plan::deploy::IfBusy {
+    fn from(typed: IfBusy) -> Self {
+        match typed {
+            IfBusy::Wait => Self::Wait,
+            IfBusy::Supersede => Self::Supersede,
+            IfBusy::Abort => Self::Abort,
+        }
+    }
 }
 
 /// Options of `rollback`.

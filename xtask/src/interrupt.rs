@@ -10,8 +10,8 @@ use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::plan::argv::Argv;
 use crate::proc::{Env, capture};
+use xtask_core::plan::argv::Argv;
 
 /// What undoes something temporary.
 type Undo = Pin<Box<dyn Future<Output = ()> + Send>>;

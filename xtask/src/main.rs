@@ -7,30 +7,19 @@ mod apply;
 mod aws;
 mod cli;
 mod cmd;
-mod config;
-mod event;
-mod exit;
-mod fingerprint;
-mod history;
 mod interrupt;
-mod lines;
 mod local;
 mod observe;
-mod plan;
 mod proc;
-mod progress;
-mod registry;
 mod report;
-mod rollout;
 mod ui;
-mod units;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::exit::{Exit, Failure};
+use xtask_core::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -55,7 +44,7 @@ fn main() -> ExitCode {
         // Also what an error left behind: nothing that was started outlives this.
         if let Err(error) = &result {
             proc::end_all(Duration::from_secs(5));
-            if exit::exit_of(error) == Exit::Interrupted {
+            if xtask_core::exit::exit_of(error) == Exit::Interrupted {
                 interrupt::undo(Duration::from_secs(5)).await;
                 // What could be undone is not there any more.
                 return Err(Failure::new(Exit::Interrupted, interrupt::message()).into());

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::apply::{self, Done, HealthAnswer};
-use crate::config::Environment;
-use crate::exit::{Exit, exit_of, hint_of};
 use crate::observe::ecs::revision;
-use crate::plan::diff::Difference;
-use crate::rollout::{Draining, PhaseTimes, Verdict};
 use crate::ui::{Ui, human_seconds};
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, exit_of, hint_of};
+use xtask_core::plan::diff::Difference;
+use xtask_core::rollout::{Draining, PhaseTimes, Verdict};
 
 /// The whole report.
 #[derive(Debug, Serialize)]

@@ -14,25 +14,25 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::Context;
-use crate::event::Event;
-use crate::exit::{Exit, Failure, Place, exit_of};
-use crate::fingerprint::{Bases, Inputs, provenance, sources::Sources};
-use crate::history::{self, Medians, Record, Verdict, Worth};
 use crate::interrupt::remember;
 use crate::observe::ecr::{self, ImageFacts};
 use crate::observe::history::{history, kept};
 use crate::observe::layers::Layers;
-use crate::plan::argv::Argv;
-use crate::plan::build::{Build, Output};
 use crate::proc::{self, Env, captured};
-use crate::progress::{
-    BuildReport, BuildTimes, FailedPhase, Outcome, Timestamp, render, timeline, waterfall,
-};
 use crate::ui::{human_bytes, human_seconds};
 use follow::follow;
 use local_cache::NewCaches;
 use log_file::LogFile;
 use second_look::SecondLook;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure, Place, exit_of};
+use xtask_core::fingerprint::{Bases, Inputs, provenance, sources::Sources};
+use xtask_core::history::{self, Medians, Record, Verdict, Worth};
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::build::{Build, Output};
+use xtask_core::progress::{
+    BuildReport, BuildTimes, FailedPhase, Outcome, Timestamp, render, timeline, waterfall,
+};
 
 /// A build that went well.
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::exit::{Exit, Failure};
 use crate::interrupt::remember;
-use crate::plan::argv::Argv;
-use crate::plan::builder::{Creation, remove};
 use crate::proc;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::builder::{Creation, remove};
 
 /// Creates a builder, with all its nodes or not at all.
 ///

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::watch::jittered;
 use crate::aws::{Aws, explain};
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again, exit_of, hint_of};
 use crate::interrupt::remember;
 use crate::observe::beside::all_beside;
-use crate::registry::revisions::{Revision, RevisionPlan};
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again, exit_of, hint_of};
+use xtask_core::registry::revisions::{Revision, RevisionPlan};
 
 /// Calls that are under way at the same time. ECS takes few of this kind in a second.
 const AT_ONCE: usize = 4;

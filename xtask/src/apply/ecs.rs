@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use super::concrete;
 use super::lock;
 use crate::aws::{Aws, explain, wire};
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::interrupt::remember;
 use crate::observe::ecs::{
     ServiceFacts, container_of, describe_service, describe_task_definition, revision,
 };
-use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG, differences};
-use crate::plan::deploy::{TaskChange, Update};
-use crate::plan::diff::{Difference, is_unchanged};
-use crate::plan::reuse::Leave;
-use crate::plan::taskdef;
-use crate::rollout::Target;
 use crate::ui::Ui;
 pub use guard::Guard;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::changes::{IMAGE_TAG, PREVIOUS_TAG, differences};
+use xtask_core::plan::deploy::{TaskChange, Update};
+use xtask_core::plan::diff::{Difference, is_unchanged};
+use xtask_core::plan::reuse::Leave;
+use xtask_core::plan::taskdef;
+use xtask_core::rollout::Target;
 
 /// What became of an update.
 #[derive(Clone, Debug)]
@@ -386,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_in_flight_may_have_changed_something() {
-        let image = crate::plan::deploy::ImageRef::Known("i:8".into());
+        let image = xtask_core::plan::deploy::ImageRef::Known("i:8".into());
         let (environment, secrets) = Default::default();
         let change = TaskChange::Next { image, environment, secrets };
         let (said, after) = said("forward", change).await;

@@ -14,13 +14,13 @@ use anyhow::Result;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use crate::aws::{Aws, cfn, explain, wire};
-use crate::config::{Environment, Stack};
-use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::stack::{configured, services, template};
-use crate::plan::infra::{self, ImageValue, Kind, StackPlan};
 pub use hold::carry_out;
+use xtask_core::config::{Environment, Stack};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::infra::{self, ImageValue, Kind, StackPlan};
 
 /// What an interruption undoes it as.
 const CHANGE_SET: &str = "change set";

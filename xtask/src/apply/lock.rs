@@ -24,15 +24,15 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use tokio::sync::watch;
 
 use crate::aws::{Aws, Session};
-use crate::cli::IfBusy;
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::{forget, keep, remember, undo_with, waiting};
 use crate::observe::lock::{self, Holder, holder, name, renewals_name};
 use crate::ui::Ui;
-use crate::units::format_duration;
 use sent::Sent;
 use take::{One, create, delete};
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::plan::deploy::IfBusy;
+use xtask_core::units::format_duration;
 
 /// How long a holder looks at its lock at most, right before it changes a service.
 const LOOK: Duration = Duration::from_secs(5);

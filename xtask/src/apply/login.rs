@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, Guard, Input, stream};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 /// How often a login is tried.
 const TRIES: u32 = 3;
@@ -188,7 +188,7 @@ fn private_place() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::exit_of;
+    use xtask_core::exit::exit_of;
 
     #[test]
     fn the_users_configuration_is_carried_over_and_the_keychain_is_not_written() {
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(config["cliPluginsExtraDirs"], json!(["/u/cli-plugins"]));
         for odd in [r#"{"credHelpers":[]}"#, r#"{"auths":1}"#, r#"{"cliPluginsExtraDirs":""}"#] {
             let error = private_config(odd, "r.example", Some(Path::new("/u"))).unwrap_err();
-            assert_eq!(crate::exit::exit_of(&error), Exit::Usage, "{odd}");
+            assert_eq!(xtask_core::exit::exit_of(&error), Exit::Usage, "{odd}");
         }
     }
 

@@ -23,14 +23,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::aws::{Aws, Session, explain};
-use crate::config::{Config, Environment};
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::remember;
 use crate::observe::ecs::revision;
-use crate::plan::deploy::{ImageRef, Plan, Step};
 use crate::proc::Env;
-use crate::rollout::{Task, Verdict};
 use crate::ui::Ui;
 pub use build::Built;
 pub use ecs::Updated;
@@ -39,6 +34,11 @@ pub use roll_out::roll_out;
 use roll_out::{holding, is_needless, unchanged};
 pub use verify::HealthAnswer;
 use watch::{Outcome, Tempo};
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::plan::deploy::{ImageRef, Plan, Step};
+use xtask_core::rollout::{Task, Verdict};
 
 /// What the steps need.
 pub struct Context<'a> {
@@ -240,7 +240,7 @@ async fn take(context: &Context<'_>, step: &Step, done: &mut Done) -> Result<Opt
             done.watched = true;
             let (ui, cluster, tempo) = (context.ui, &environment.cluster, Tempo::default());
             let outcomes = watch::watch(ui, session, cluster, &updated, tempo, *deadline).await?;
-            let verdict = crate::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
+            let verdict = xtask_core::rollout::worst(outcomes.values().map(|o| o.verdict.clone()));
             let each = each(&outcomes, verdict.as_ref());
             done.outcomes.extend(outcomes);
             match verdict {

@@ -7,17 +7,17 @@ use aws_sdk_ecr::types::{ImageFailureCode, ImageIdentifier};
 use serde::Serialize;
 
 use crate::aws::{Aws, explain};
-use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of};
 use crate::interrupt::remember;
 use crate::observe::beside::beside;
-use crate::plan::argv::Argv;
 use crate::proc;
-use crate::registry::digest::Digest;
-use crate::registry::outcome;
-use crate::registry::plan::{Deletion, PrunePlan};
-use crate::registry::repository::Repository;
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure, exit_of};
+use xtask_core::plan::argv::Argv;
+use xtask_core::registry::digest::Digest;
+use xtask_core::registry::outcome;
+use xtask_core::registry::plan::{Deletion, PrunePlan};
+use xtask_core::registry::repository::Repository;
 
 /// Runs the command that prunes a builder.
 ///
@@ -206,11 +206,12 @@ mod tests {
 
     use super::*;
     use crate::aws::stand_in::StandIn;
-    use crate::registry::in_use::InUse;
-    use crate::registry::manifest::Manifest;
-    use crate::registry::plan::plan;
-    use crate::registry::policy::Policy;
-    use crate::registry::repository::Image;
+    use xtask_core::registry::glob::Glob;
+    use xtask_core::registry::in_use::InUse;
+    use xtask_core::registry::manifest::Manifest;
+    use xtask_core::registry::plan::plan;
+    use xtask_core::registry::policy::{Caches, Images, Policy};
+    use xtask_core::registry::repository::Image;
 
     fn digest(n: usize) -> Digest {
         format!("sha256:{n:064x}").parse().unwrap()
@@ -253,7 +254,11 @@ mod tests {
             answer(request, before)
         });
         let repository = repository();
-        let policy = Policy::caches_and_untagged(std::time::Duration::ZERO);
+        let policy = Policy {
+            images: Images::Keep,
+            caches: Caches::DeleteTags(vec![Glob::new("*")]),
+            keep_untagged: std::time::Duration::ZERO,
+        };
         let plan = plan(&repository, &InUse::default(), &policy, 100).unwrap();
         assert_eq!(plan.delete.len(), 251);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

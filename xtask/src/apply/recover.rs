@@ -5,13 +5,13 @@ use super::lock::Lock;
 use super::watch::{Tempo, watch};
 use super::{Context, Done, verify};
 use crate::aws::Aws;
-use crate::config::Environment;
-use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of};
 use crate::interrupt::remember;
 use crate::observe::ecs::revision;
-use crate::plan::deploy::{Plan, Step, TaskChange, Update};
-use crate::rollout::{RollbackOutcome, Verdict};
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure, exit_of};
+use xtask_core::plan::deploy::{Plan, Step, TaskChange, Update};
+use xtask_core::rollout::{RollbackOutcome, Verdict};
 
 /// Puts services back whose rollout failed without ECS rolling it back, or whose check
 /// failed; and returns the error that the command ends with.

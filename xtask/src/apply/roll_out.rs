@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Context, Done, Updated, apply, ecs, lock, recover, take};
-use crate::exit::{Exit, Failure, exit_of, hint_of};
 use crate::observe::ecs::revision;
-use crate::plan::deploy::{Plan, Step};
+use xtask_core::exit::{Exit, Failure, exit_of, hint_of};
+use xtask_core::plan::deploy::{Plan, Step};
 
 /// Takes the steps of a deployment. After a failure services are put back where that is wanted,
 /// and the deploy locks are given back on every way out. What was done is in `done`, also after

@@ -10,14 +10,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Context;
 use crate::aws::{self, http};
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::plan::argv::Argv;
-use crate::plan::run::{Health, Run};
 use crate::proc::{Env, Input, capture, captured, stream};
 use crate::ui::human_seconds;
-use crate::units::format_duration;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::run::{Health, Run};
+use xtask_core::units::format_duration;
 
 /// The subject of what an interruption says and undoes.
 const CONTAINER: &str = "container";

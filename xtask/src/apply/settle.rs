@@ -6,13 +6,13 @@ use anyhow::Result;
 
 use super::watch::jittered;
 use crate::aws::Session;
-use crate::cli::IfBusy;
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::waiting;
 use crate::observe::ecs::{InFlight, describe_service};
 use crate::ui::Ui;
-use crate::units::format_duration;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::plan::deploy::IfBusy;
+use xtask_core::units::format_duration;
 
 /// How long between two looks.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -9,13 +9,13 @@ use aws_sdk_ecr::operation::put_image::PutImageError;
 use super::Context;
 use super::build::Built;
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
-use crate::event::Event;
-use crate::fingerprint::Bases;
 use crate::interrupt::remember;
 use crate::observe::ecr::{ImageFacts, existing_image};
 use crate::observe::inputs::{self, Memory};
-use crate::plan::reuse::{Mark, Tag};
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::fingerprint::Bases;
+use xtask_core::plan::reuse::{Mark, Tag};
 
 /// Gives an image of the repository its tags. Says which of them another image has for good.
 ///

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::*;
-use crate::exit::exit_of;
 use deploy::Deploy;
+use xtask_core::exit::exit_of;
 
 const NEW: &str = "r.example/app@sha256:2";
 const BAD: &str = "r.example/app@sha256:bad";

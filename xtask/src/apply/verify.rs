@@ -8,15 +8,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::aws::{Aws, http};
-use crate::config::Environment;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::observe::{ecr, rollout};
-use crate::plan::deploy::HealthCheck;
-use crate::plan::fit::{SPACE_FIX, Space, space, space_text};
-use crate::rollout::{Task, TaskStatus, task_id};
 use crate::ui::Ui;
-use crate::units::format_size;
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::deploy::HealthCheck;
+use xtask_core::plan::fit::{SPACE_FIX, Space, space, space_text};
+use xtask_core::rollout::{Task, TaskStatus, task_id};
+use xtask_core::units::format_size;
 
 /// What the health URL said.
 #[derive(Clone, Debug, Serialize)]
@@ -219,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::aws::stand_in::StandIn;
-    use crate::exit::exit_of;
+    use xtask_core::exit::exit_of;
 
     const RIGHT: &str = "r.example/app@sha256:right";
 

@@ -1,4 +1,4 @@
-//! Feeds the state machine of [`crate::rollout`] with snapshots until each service has its
+//! Feeds the state machine of [`xtask_core::rollout`] with snapshots until each service has its
 //! verdict.
 
 mod pace;
@@ -13,17 +13,17 @@ use anyhow::Result;
 
 use super::ecs::Updated;
 use crate::aws::Session;
-use crate::config::Environment;
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again};
 use crate::observe::beside::beside;
 use crate::observe::rollout::{Look, Wanted, look};
-use crate::rollout::{self, Draining, Millis, PhaseTimes, State, Target, Task, Verdict};
 use crate::ui::Ui;
-use crate::units::format_duration;
 use pace::Pace;
 pub use pace::{Tempo, jittered};
 use task_log::TaskLogs;
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::rollout::{self, Draining, Millis, PhaseTimes, State, Target, Task, Verdict};
+use xtask_core::units::format_duration;
 
 /// How long one look may take: the SDK alone would try for minutes, past any deadline.
 const LOOK: Duration = Duration::from_secs(45);

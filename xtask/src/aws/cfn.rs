@@ -9,7 +9,7 @@ use roxmltree::{Document, Node};
 
 use super::wire::{self, CallError, Service};
 use super::{Aws, explain};
-use crate::plan::infra::Change;
+use xtask_core::plan::infra::Change;
 
 /// A stack.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::wire::{self, Service};
 use super::{Aws, explain};
 use crate::observe::ecs::describe_task_definition;
-use crate::rollout::task_id;
+use xtask_core::rollout::task_id;
 
 /// How many lines are worth showing.
 const LINES: usize = 20;

@@ -25,9 +25,9 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 
-use crate::config::{Cluster, Environment};
-use crate::exit::{Again, Exit, Failure};
 pub use session::Session;
+use xtask_core::config::{Cluster, Environment};
+use xtask_core::exit::{Again, Exit, Failure};
 
 /// The clients of one environment. They share connections and credentials.
 #[derive(Clone)]
@@ -293,7 +293,7 @@ mod tests {
 
     use super::stand_in::StandIn;
     use super::*;
-    use crate::exit::{exit_of, hint_of};
+    use xtask_core::exit::{exit_of, hint_of};
 
     #[test]
     fn what_may_go_away_by_itself_is_told_apart() {

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Aws, Recipe, clients};
-use crate::config::Environment;
+use xtask_core::config::Environment;
 
 /// The clients of an environment as they are now. Clones share them.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ impl Session {
 
     /// Makes the clients of a cluster. Asks nobody anything.
     #[cfg(test)]
-    pub async fn connect_cluster(cluster: &crate::config::Cluster) -> Self {
+    pub async fn connect_cluster(cluster: &xtask_core::config::Cluster) -> Self {
         Self::of(Recipe::of_cluster(cluster)).await
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Aws, Session, connect_cluster};
-use crate::config::{Cluster, Environment};
 pub use server::{ACCOUNT, CUT, Parameters};
 use server::{Asked, Server};
+use xtask_core::config::{Cluster, Environment};
 
 /// The stand-in.
 pub struct StandIn(Server);

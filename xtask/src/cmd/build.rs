@@ -10,16 +10,16 @@ use crate::apply::build::layers_size;
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::BuildArgs;
-use crate::config::Config;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
-use crate::history::Medians;
 use crate::observe::preflight::{for_build, for_cache, for_push, well};
 use crate::observe::{ecr, inputs};
-use crate::plan::build::Output;
-use crate::plan::deploy::{Plan, Step};
-use crate::progress::BuildReport;
 use crate::ui::{Ui, fenced, human_bytes, human_seconds};
+use xtask_core::config::Config;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::history::Medians;
+use xtask_core::plan::build::Output;
+use xtask_core::plan::deploy::{Plan, Step};
+use xtask_core::progress::BuildReport;
 
 /// What `build` reports.
 #[derive(Serialize)]

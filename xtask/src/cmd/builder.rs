@@ -5,12 +5,12 @@ use serde::Serialize;
 
 use crate::apply;
 use crate::cli::{BuilderCommand, BuilderRmArgs};
-use crate::config::{Config, Driver};
-use crate::exit::{Exit, Failure};
 use crate::observe::engine::{BuilderFacts, builder, builders, engine, inspect};
-use crate::plan::builder::{self as plan, Difference, Inspected};
-use crate::plan::deploy::{Plan, Step};
 use crate::ui::{Ui, table};
+use xtask_core::config::{Config, Driver};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::builder::{self as plan, Difference, Inspected};
+use xtask_core::plan::deploy::{Plan, Step};
 
 /// What `builder ls` reports.
 #[derive(Serialize)]

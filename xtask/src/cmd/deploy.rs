@@ -6,17 +6,17 @@ use super::prepare::{self, Wanted};
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::DeployArgs;
-use crate::config::{Config, Environment};
-use crate::exit::{Exit, Failure};
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::inputs;
 use crate::observe::preflight::{ImageSource, RolloutFacts, for_deploy, well};
-use crate::plan::build::Output;
-use crate::plan::changes::changes;
-use crate::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, Step, TaskChange};
-use crate::plan::reuse::{Leave, Service, leave};
 use crate::report::DeployReport;
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::build::Output;
+use xtask_core::plan::changes::changes;
+use xtask_core::plan::deploy::{self, ImageRef, Plan, Rollout, ServiceChange, Step, TaskChange};
+use xtask_core::plan::reuse::{Leave, Service, leave};
 
 /// Builds, pushes, updates, watches, verifies.
 ///
@@ -85,7 +85,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &DeployArgs) -> Result<Exit> {
                 lock: environment.lock.then_some("deploy"),
                 services: &services.collect::<Vec<_>>(),
                 desired_count: environment.desired_count,
-                if_busy: args.if_busy,
+                if_busy: args.if_busy.into(),
                 force: args.force,
                 deadline: environment.deadline,
                 health: health.clone(),

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::aws;
-use crate::config::Config;
-use crate::exit::{Exit, exit_of};
 use crate::observe::inputs;
 use crate::observe::preflight::{Check, Found, for_build, for_deploy};
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::exit::{Exit, exit_of};
 
 /// What `doctor` reports.
 #[derive(Serialize)]

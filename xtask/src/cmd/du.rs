@@ -7,18 +7,18 @@ use super::storage::{
     self, Registry, look_at_builder, look_at_dockerfile, look_at_registry, plan_for,
 };
 use crate::cli::DuArgs;
-use crate::config::{Config, Environment};
-use crate::event::Event;
-use crate::exit::{Exit, hint_of};
 use crate::observe::ecr::lifecycle_policy;
 use crate::observe::preflight::{Check, well};
-use crate::registry::cost::{MonthlyCost, format_usd, price};
-use crate::registry::in_use::InUse;
-use crate::registry::lifecycle::{Expiry, LifecyclePolicy};
-use crate::registry::repository::Repository;
-use crate::registry::usage::{Row, builder_rows, registry_rows, table};
-use crate::registry::users::{missed, users_table};
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, hint_of};
+use xtask_core::registry::cost::{MonthlyCost, format_usd, price};
+use xtask_core::registry::in_use::InUse;
+use xtask_core::registry::lifecycle::{Expiry, LifecyclePolicy};
+use xtask_core::registry::repository::Repository;
+use xtask_core::registry::usage::{Row, builder_rows, registry_rows, table};
+use xtask_core::registry::users::{missed, users_table};
 
 /// What `du` reports. What could not be read is missing, and `warnings` says why.
 #[derive(Default, Serialize)]

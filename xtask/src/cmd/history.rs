@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::storage::now;
 use crate::cli::HistoryArgs;
-use crate::config::Config;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
-use crate::history::summary::{buildkit_rows, rows, trend};
-use crate::history::{BuildkitBuild, Record, Summary, page};
 use crate::observe::engine::engine;
 use crate::observe::history::{buildkit_history, history};
 use crate::ui::{Ui, table};
+use xtask_core::config::Config;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::history::summary::{buildkit_rows, rows, trend};
+use xtask_core::history::{BuildkitBuild, Record, Summary, page};
 
 /// What `history` reports.
 #[derive(Serialize)]

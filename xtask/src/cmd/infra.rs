@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::apply::infra::{carry_out, discard, propose, settled};
 use crate::aws::{self, Aws, Session};
-use crate::config::{Config, Environment};
-use crate::event::Event;
-use crate::exit::Exit;
 use crate::observe::stack::{configured, existing};
-use crate::plan::infra::{Change, Kind, StackPlan};
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::exit::Exit;
+use xtask_core::plan::infra::{Change, Kind, StackPlan};
 
 /// What a deploy of the stack would change.
 #[derive(Serialize)]

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use crate::config::Config;
-use crate::exit::Exit;
 use crate::local::{self, Place};
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::exit::Exit;
 
 /// Starts the local stand-in for AWS.
 ///

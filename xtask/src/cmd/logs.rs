@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result};
 
 use crate::aws::{self, Aws};
 use crate::cli::LogsArgs;
-use crate::config::Config;
-use crate::exit::{Exit, Failure};
 use crate::observe::beside::beside;
 use crate::observe::ecs::{ServiceFacts, services};
 use crate::observe::logs::{Line, Source, read, sources};
 use crate::ui::Ui;
-use crate::units::parse_duration;
+use xtask_core::config::Config;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::units::parse_duration;
 
 /// How long between two looks. CloudWatch Logs answers `FilterLogEvents` five times a second
 /// for a whole account (service quotas).

@@ -22,9 +22,9 @@ use anyhow::Result;
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command, InfraCommand, LocalCommand};
-use crate::config;
-use crate::exit::Exit;
 use crate::ui::Ui;
+use xtask_core::config;
+use xtask_core::exit::Exit;
 
 /// Runs what was typed.
 ///

@@ -7,16 +7,16 @@ use anyhow::Result;
 use crate::apply::{Context, tag};
 use crate::aws::Aws;
 use crate::cli::HowToBuild;
-use crate::config::{Config, Environment};
-use crate::event::Event;
 use crate::observe::ecr::{self, Tagged};
 use crate::observe::preflight::{AwsFacts, BuildFacts};
-use crate::plan::build::{self, Inputs, Output};
-use crate::plan::builder;
-use crate::plan::cache::{self, Caches, Surroundings};
-use crate::plan::deploy::Step;
-use crate::plan::reuse::{Mark, Tag};
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::plan::build::{self, Inputs, Output};
+use xtask_core::plan::builder;
+use xtask_core::plan::cache::{self, Caches, Surroundings};
+use xtask_core::plan::deploy::Step;
+use xtask_core::plan::reuse::{Mark, Tag};
 
 /// What of the options and the environment a build depends on.
 pub struct Wanted<'a> {

@@ -9,22 +9,22 @@ use anyhow::Result;
 use super::storage::{self, look_at_builder, look_at_registry, plan_for};
 use crate::aws::Aws;
 use crate::cli::PruneArgs;
-use crate::config::{Config, Environment};
-use crate::event::Event;
-use crate::exit::{Exit, Failure, hint_of};
 use crate::observe::engine::BuilderFacts;
 use crate::observe::preflight::{Check, well};
 use crate::observe::task_definitions::task_definitions;
-use crate::plan::prune::{Step, builder as plan_builder};
-use crate::registry::builder_cache::BuilderCache;
-use crate::registry::builder_prune::BuilderPrune;
-use crate::registry::plan::PrunePlan;
-use crate::registry::repository::Repository;
-use crate::registry::revisions::{self, RevisionPlan};
 use crate::ui::Ui;
-use crate::units::{parse_duration, parse_size};
 use report::{Report, dry_run, show};
 use take::Run;
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure, hint_of};
+use xtask_core::plan::prune::{Step, builder as plan_builder};
+use xtask_core::registry::builder_cache::BuilderCache;
+use xtask_core::registry::builder_prune::BuilderPrune;
+use xtask_core::registry::plan::PrunePlan;
+use xtask_core::registry::repository::Repository;
+use xtask_core::registry::revisions::{self, RevisionPlan};
+use xtask_core::units::{parse_duration, parse_size};
 
 /// Reclaims space: shows what goes, asks, looks again, deletes.
 ///

@@ -5,16 +5,16 @@ use anyhow::{Context as _, Result};
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
 use crate::cli::RollbackArgs;
-use crate::config::Config;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::observe::ecs::{ServiceFacts, revision};
 use crate::observe::preflight::{RollbackFacts, for_rollback, well};
 use crate::observe::revisions::{Source, Target};
-use crate::plan::changes::{self, Running, ServiceChanges};
-use crate::plan::deploy::{self, Plan, Rollout, ServiceChange, TaskChange};
 use crate::report::DeployReport;
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::changes::{self, Running, ServiceChanges};
+use xtask_core::plan::deploy::{self, Plan, Rollout, ServiceChange, TaskChange};
 
 /// Puts each service back on an earlier revision.
 ///
@@ -42,7 +42,7 @@ pub async fn run(ui: &Ui, config: &Config, args: &RollbackArgs) -> Result<Exit> 
         lock: environment.lock.then_some("rollback"),
         services: &services,
         desired_count: environment.desired_count,
-        if_busy: args.if_busy,
+        if_busy: args.if_busy.into(),
         force: false,
         deadline: environment.deadline,
         health,

@@ -5,13 +5,13 @@ use anyhow::{Context as _, Result};
 use super::prepare::{self, Found, Wanted};
 use crate::apply::{self, Context, Done};
 use crate::cli::RunArgs;
-use crate::config::Config;
-use crate::exit::{Exit, Failure};
 use crate::observe::preflight::{for_build, well};
-use crate::plan::build::Output;
-use crate::plan::deploy::{Plan, Step};
-use crate::plan::run::{self, Inputs};
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::build::Output;
+use xtask_core::plan::deploy::{Plan, Step};
+use xtask_core::plan::run::{self, Inputs};
 
 /// Builds the image for this machine and runs it.
 ///

@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::apply::verify;
 use crate::aws::{self, Aws};
-use crate::config::{Config, Environment};
-use crate::event::Event;
-use crate::exit::{Exit, hint_of};
 use crate::observe::ecs::{InFlight, ServiceFacts};
 use crate::observe::lock::{Holder, holders};
 use crate::observe::preflight::{for_rollout, well};
-use crate::plan::diff::{Difference, diff};
-use crate::plan::taskdef::{Change, next};
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment};
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, hint_of};
+use xtask_core::plan::diff::{Difference, diff};
+use xtask_core::plan::taskdef::{Change, next};
 
 /// What `status` reports.
 #[derive(Serialize)]

@@ -6,24 +6,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::aws::{self, Aws};
-use crate::config::{Config, Environment, file};
-use crate::event::Event;
-use crate::exit::hint_of;
 use crate::observe::branches::branches;
 use crate::observe::builder_cache::builder_cache;
 use crate::observe::engine::{BuilderFacts, builder, engine};
 use crate::observe::preflight::{Check, for_registry, well};
 use crate::observe::repository::repository;
 use crate::observe::uses::{unconfigured, uses};
-use crate::plan::cache::own_repository;
-use crate::plan::prune::{caches, policy};
-use crate::registry::builder_cache::BuilderCache;
-use crate::registry::in_use::{InUse, Use};
-use crate::registry::plan::{PrunePlan, plan};
-use crate::registry::policy::Caches;
-use crate::registry::repository::Repository;
-use crate::registry::stages::Stages;
 use crate::ui::Ui;
+use xtask_core::config::{Config, Environment, file};
+use xtask_core::event::Event;
+use xtask_core::exit::hint_of;
+use xtask_core::plan::cache::own_repository;
+use xtask_core::plan::prune::{caches, policy};
+use xtask_core::registry::builder_cache::BuilderCache;
+use xtask_core::registry::in_use::{InUse, Use};
+use xtask_core::registry::plan::{PrunePlan, plan};
+use xtask_core::registry::policy::Caches;
+use xtask_core::registry::repository::Repository;
+use xtask_core::registry::stages::Stages;
 
 /// The clock, in seconds since 1970.
 pub fn now() -> i64 {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, Input, captured_within, stream};
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 /// How long a pull may take. The image is about 50 MB; a registry that can not be reached says
 /// so within seconds, or never.

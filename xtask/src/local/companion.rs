@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result};
 
 use super::process::{self, Files};
 use super::{Place, fingerprint, owner};
-use crate::config::Companion;
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, captured};
+use xtask_core::config::Companion;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 /// How long a start may take.
 const START: Duration = Duration::from_secs(20);

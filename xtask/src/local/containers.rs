@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, captured};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 /// Removes the containers with a label. Returns how many there were.
 ///

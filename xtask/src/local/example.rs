@@ -1,7 +1,7 @@
 //! Something to try: a request as a command line.
 
-use crate::config::Example;
-use crate::plan::argv::Argv;
+use xtask_core::config::Example;
+use xtask_core::plan::argv::Argv;
 
 /// The command line that sends the request.
 pub fn command(example: &Example) -> String {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::event::Event;
 use crate::ui::Ui;
+use xtask_core::event::Event;
 
 /// Waits until no other `up` or `down` is under way, and holds them off as long as the file lives.
 ///

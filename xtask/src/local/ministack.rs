@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::process::{self, Files};
 use super::{Place, fingerprint, owner};
 use crate::aws::{Aws, http};
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{self, Env, captured};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 const LAUNCHER: &str = include_str!("launcher.py");
 

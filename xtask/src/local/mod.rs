@@ -28,8 +28,8 @@ pub use up::up;
 #[cfg(test)]
 pub use {down::Down, status::Status};
 
-use crate::config::{Config, Emulator, Environment};
-use crate::exit::{Exit, Failure};
+use xtask_core::config::{Config, Emulator, Environment};
+use xtask_core::exit::{Exit, Failure};
 
 /// The environment whose AWS is emulated here.
 pub struct Place<'a> {

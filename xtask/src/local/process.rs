@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{self, Detached, Env, capture};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
 
 /// Runs its arguments in a session of their own, which no closing terminal ends.
 const SESSION: &str = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])";

@@ -7,7 +7,7 @@ use super::{Place, companion, example, ministack, process};
 use crate::aws::{self, cfn};
 use crate::observe::engine::first_local_image;
 use crate::observe::preflight::health;
-use crate::plan::infra::{Ended, ended};
+use xtask_core::plan::infra::{Ended, ended};
 
 /// What runs.
 #[derive(Debug, Serialize)]

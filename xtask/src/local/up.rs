@@ -9,15 +9,15 @@ use super::companion::{self, Concrete};
 use super::{Place, base_image, lock, ministack, process, secret};
 use crate::apply::infra::{carry_out, propose, settled};
 use crate::aws::{self, Aws, Session};
-use crate::event::Event;
-use crate::exit::Failure;
 use crate::interrupt::remember;
 use crate::observe::engine::{engine, first_local_image};
 use crate::observe::preflight::{Check, well};
 use crate::observe::stack;
-use crate::plan::argv::Argv;
-use crate::plan::local::{self as plan, Facts, Running, Step, Track, Wanted};
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::Failure;
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::local::{self as plan, Facts, Running, Step, Track, Wanted};
 
 /// Brings up what does not run yet.
 ///
@@ -200,7 +200,7 @@ impl Up<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{Exit, exit_of, hint_of};
+    use xtask_core::exit::{Exit, exit_of, hint_of};
 
     #[test]
     fn both_failures_are_told_and_not_that_nothing_was_changed() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-use crate::exit::{Again, again};
+use xtask_core::exit::{Again, again};
 
 /// Calls that are under way at the same time: enough to hide what one of them takes, and few
 /// enough for AWS's limits of a burst.
@@ -114,7 +114,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::exit::{Exit, Failure};
+    use xtask_core::exit::{Exit, Failure};
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)

@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use super::beside::beside;
 use super::git;
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
-use crate::plan::branch::Branch;
 use crate::proc::{Env, Output, captured_within};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::branch::Branch;
 
 /// How long a remote may take to answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ mod tests {
 
         async fn unknown(&self) -> String {
             let error = self.branches().await.unwrap_err();
-            assert_eq!(crate::exit::exit_of(&error), Exit::Prerequisite);
+            assert_eq!(xtask_core::exit::exit_of(&error), Exit::Prerequisite);
             error.to_string()
         }
     }

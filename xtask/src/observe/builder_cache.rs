@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use super::engine::{BuilderFacts, Engine};
-use crate::config::{Builder, Driver};
-use crate::exit::{Exit, Failure};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, Input, Output, captured, stream};
-use crate::registry::builder_cache::{
+use xtask_core::config::{Builder, Driver};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::argv::Argv;
+use xtask_core::registry::builder_cache::{
     BuilderCache, engine_request, parse_buildctl, parse_buildx, parse_engine_response,
 };
 

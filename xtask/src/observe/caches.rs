@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::git::branch;
-use crate::config::Config;
-use crate::config::cache::Place;
-use crate::plan::branch::Branch;
+use xtask_core::config::Config;
+use xtask_core::config::cache::Place;
+use xtask_core::plan::branch::Branch;
 
 /// What was found of the caches.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure};
-use crate::registry::glob::Glob;
-use crate::registry::mutability::TagMutability;
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::registry::glob::Glob;
+use xtask_core::registry::mutability::TagMutability;
 
 /// The repository, when it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

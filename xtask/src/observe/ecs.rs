@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, explain, wire};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure};
-use crate::plan::changes::Running;
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::changes::Running;
 
 /// A service as it is now.
 #[derive(Clone, Debug, Serialize)]

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Builder, Driver};
-use crate::exit::{Exit, Failure};
-use crate::fingerprint::base::Base;
-use crate::plan::argv::Argv;
-use crate::plan::builder::{Difference, Inspected, differences, parse_inspect, parse_ls};
 use crate::proc::{Env, captured};
-use crate::registry::digest::Digest;
+use xtask_core::config::{Builder, Driver};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::fingerprint::base::Base;
+use xtask_core::plan::argv::Argv;
+use xtask_core::plan::builder::{Difference, Inspected, differences, parse_inspect, parse_ls};
+use xtask_core::registry::digest::Digest;
 
 /// What builds, and what it can do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

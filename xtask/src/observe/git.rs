@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::plan::argv::Argv;
 use crate::proc::{Env, capture};
+use xtask_core::plan::argv::Argv;
 
 /// The state of the work tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::exit::{Exit, Failure};
-use crate::fingerprint::sources::{self, Sources};
-use crate::history::{self, BuildkitBuild, Record, buildkit};
-use crate::plan::argv::Argv;
 use crate::proc::{Env, captured};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::fingerprint::sources::{self, Sources};
+use xtask_core::history::{self, BuildkitBuild, Record, buildkit};
+use xtask_core::plan::argv::Argv;
 
 /// What is recorded of earlier builds of a project, the oldest first. Where there is no record,
 /// or none that can be read, there were no earlier builds: it is there to compare with, and no

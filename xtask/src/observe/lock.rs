@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use super::beside::beside;
 use crate::aws::wire::{CallError, Service, json as call};
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure};
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure};
 
 /// How long a lock that nobody renews is left alone.
 pub const LEASE: Duration = Duration::from_secs(90);

@@ -10,7 +10,7 @@ use super::ecs::ServiceFacts;
 use crate::aws::logs::Place;
 use crate::aws::wire::{self, Service};
 use crate::aws::{Aws, explain};
-use crate::exit::{Exit, Failure};
+use xtask_core::exit::{Exit, Failure};
 
 /// How many events one call answers with at most.
 ///
@@ -141,7 +141,7 @@ fn of_event(source: &Source, event: &Value) -> Vec<Line> {
 mod tests {
     use super::*;
     use crate::aws::stand_in::StandIn;
-    use crate::exit::exit_of;
+    use xtask_core::exit::exit_of;
 
     fn service() -> ServiceFacts {
         let log = json!({ "logDriver": "awslogs",
@@ -198,6 +198,6 @@ mod tests {
     fn a_container_that_logs_elsewhere_is_told_with_those_that_there_are() {
         let error = sources(&service(), Some("side")).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Prerequisite);
-        assert!(crate::exit::hint_of(&error).unwrap().contains("api, side"));
+        assert!(xtask_core::exit::hint_of(&error).unwrap().contains("api, side"));
     }
 }

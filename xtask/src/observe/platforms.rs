@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 
 use super::ecr::ImageFacts;
 use crate::aws::{Aws, explain, http};
-use crate::config::{Environment, is_on_this_machine};
-use crate::registry::manifest::{Descriptor, Manifest, Platform};
+use xtask_core::config::{Environment, is_on_this_machine};
+use xtask_core::registry::manifest::{Descriptor, Manifest, Platform};
 
 /// How long the registry may take to give a few kilobytes.
 const PATIENCE: Duration = Duration::from_secs(10);

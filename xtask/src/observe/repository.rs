@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use super::beside::AT_ONCE;
 use super::ecr::MEDIA_TYPES;
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
-use crate::registry::digest::Digest;
-use crate::registry::manifest::Manifest;
-use crate::registry::repository::{Image, Repository};
+use xtask_core::config::Environment;
+use xtask_core::registry::digest::Digest;
+use xtask_core::registry::manifest::Manifest;
+use xtask_core::registry::repository::{Image, Repository};
 
 /// Images that one page of `DescribeImages` holds at most.
 const PAGE: i32 = 1000;

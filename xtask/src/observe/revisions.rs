@@ -11,9 +11,9 @@ use serde_json::Value;
 use super::ecr::{self, ImageFacts};
 use super::ecs::{ServiceFacts, container_of, describe_task_definition, revision};
 use crate::aws::{Aws, explain};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure, exit_of};
-use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure, exit_of};
+use xtask_core::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
 
 /// A revision that a service can go back to.
 #[derive(Clone, Debug)]

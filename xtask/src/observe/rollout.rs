@@ -1,12 +1,12 @@
-//! One look at a service while it rolls out, in the words of [`crate::rollout`].
+//! One look at a service while it rolls out, in the words of [`xtask_core::rollout`].
 
 use anyhow::Result;
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types as sdk;
 
 use crate::aws::{Aws, explain};
-use crate::exit::{Again, Exit, Failure, again};
-use crate::rollout::{
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::rollout::{
     CircuitBreaker, Container, Deployment, EpochMillis, Health, Millis, Rollback, RolloutState,
     Service, ServiceDeployment, ServiceEvent, Snapshot, Task,
 };

@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::ecs::{self, ServiceFacts};
 use crate::aws::{Aws, cfn, explain};
-use crate::config::{Environment, Stack};
-use crate::exit::{Exit, Failure};
-use crate::plan::infra::TEMPLATE_LIMIT;
+use xtask_core::config::{Environment, Stack};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::infra::TEMPLATE_LIMIT;
 
 /// The environment's stack in the configuration.
 ///
@@ -109,7 +109,7 @@ mod tests {
         let path = Path::new("t.yaml");
         check_length(path, &"x".repeat(TEMPLATE_LIMIT)).unwrap();
         let error = check_length(path, &"x".repeat(TEMPLATE_LIMIT + 1)).unwrap_err();
-        assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
+        assert_eq!(xtask_core::exit::exit_of(&error), Exit::Usage);
         assert!(error.to_string().contains("51201 bytes"), "{error}");
     }
 }

@@ -8,8 +8,8 @@ use super::beside::beside;
 use super::ecs::{self, revision};
 use super::{revisions, uses};
 use crate::aws::{Aws, cfn};
-use crate::config::{Cluster, Environment};
-use crate::registry::revisions::{Revision, Revisions};
+use xtask_core::config::{Cluster, Environment};
+use xtask_core::registry::revisions::{Revision, Revisions};
 
 /// Every active revision of the families of the environment's services; what uses them in all
 /// these clusters of the account, what a rollback would go back to, and what the stack made.

@@ -12,18 +12,18 @@ use anyhow::Result;
 
 use super::beside::beside;
 use crate::aws;
-use crate::config::{Cluster, Environment, Prune};
-use crate::registry::in_use::Use;
 use cluster::Looked;
 pub use cluster::Named;
 pub use task_definitions::{active, describe, family_of};
 pub use unconfigured::unconfigured;
+use xtask_core::config::{Cluster, Environment, Prune};
+use xtask_core::registry::in_use::Use;
 
 /// Asks every cluster what it uses. Names of the environment's registry are written as
 /// `registry` writes them, whichever of its hosts a task definition names.
 ///
 /// # Errors
-/// [`crate::exit::Exit::Prerequisite`] when anything of it can not be read: what uses an image is known
+/// [`xtask_core::exit::Exit::Prerequisite`] when anything of it can not be read: what uses an image is known
 /// wholly or not at all.
 pub async fn uses(
     clusters: &[Cluster],
@@ -51,7 +51,7 @@ async fn of_cluster(cluster: Cluster, keep: Prune) -> Result<Vec<Use>> {
 /// Who names which task definition, over all these clusters.
 ///
 /// # Errors
-/// [`crate::exit::Exit::Prerequisite`] when anything of it can not be read.
+/// [`xtask_core::exit::Exit::Prerequisite`] when anything of it can not be read.
 pub async fn named(clusters: &[Cluster]) -> Result<Named> {
     let all = clusters.iter().cloned().map(|cluster| async move {
         let aws = aws::connect_cluster(&cluster).await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{Env, cannot_start};
-use crate::plan::argv::Argv;
+use xtask_core::plan::argv::Argv;
 
 /// A process that goes on when this one ends.
 pub struct Detached {

@@ -20,9 +20,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::exit::{Exit, Failure};
-use crate::lines::Lines;
-use crate::plan::argv::Argv;
 pub use detach::{Detached, detach};
 use group::Group;
 pub use group::end_all;
@@ -30,6 +27,9 @@ pub use guard::{Guard, Scratch};
 pub use pipe::piped;
 use room::read_back;
 use tail::Tail;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::lines::Lines;
+use xtask_core::plan::argv::Argv;
 
 /// How long the answer to a question may take. The slowest are the removal of many containers,
 /// and the size of a large cache.
@@ -273,11 +273,11 @@ mod tests {
     #[test]
     fn a_missing_program_is_a_missing_prerequisite() {
         let error = capture(&Argv::new("no-such-program"), &Env::default()).unwrap_err();
-        assert_eq!(crate::exit::exit_of(&error), Exit::Prerequisite);
+        assert_eq!(xtask_core::exit::exit_of(&error), Exit::Prerequisite);
         let error =
             stream(&Argv::new("no-such-program"), &Env::default(), None, Input::Nothing, |_| {})
                 .unwrap_err();
-        assert_eq!(crate::exit::exit_of(&error), Exit::Prerequisite);
+        assert_eq!(xtask_core::exit::exit_of(&error), Exit::Prerequisite);
     }
 
     #[tokio::test]

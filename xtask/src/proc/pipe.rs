@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::group::Group;
 use super::room::{self, read_back};
 use super::{Env, Output, cannot_start, in_group};
-use crate::plan::argv::Argv;
+use xtask_core::plan::argv::Argv;
 
 /// Runs a long command in its own process group, and lets `read` have its standard output as it
 /// comes. What it makes of it comes back beside how the command ended, whose own `stdout` is

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 
 use anyhow::Result;
 
-use crate::exit::{Exit, Failure};
+use xtask_core::exit::{Exit, Failure};
 
 /// A file without a name.
 ///
@@ -44,7 +44,7 @@ pub(super) fn no_room(error: &std::io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{exit_of, hint_of};
+    use xtask_core::exit::{exit_of, hint_of};
 
     #[test]
     fn what_was_written_is_read_back() {

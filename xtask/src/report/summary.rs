@@ -75,8 +75,8 @@ fn cell(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::apply::HealthAnswer;
-    use crate::plan::diff::Difference;
-    use crate::rollout::{Draining, PhaseTimes, Verdict};
+    use xtask_core::plan::diff::Difference;
+    use xtask_core::rollout::{Draining, PhaseTimes, Verdict};
 
     fn report() -> DeployReport {
         let arn = |revision: u32| format!("arn:aws:ecs:r:1:task-definition/app:{revision}");

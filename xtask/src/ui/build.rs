@@ -7,8 +7,8 @@ use rustix::termios::tcgetwinsize;
 
 use super::style::Style;
 use crate::cli::Progress;
-use crate::progress::frame::{Size, frame};
-use crate::progress::{BuildState, ProgressEvent, render};
+use xtask_core::progress::frame::{Size, frame};
+use xtask_core::progress::{BuildState, ProgressEvent, render};
 
 /// The most lines that the live view takes.
 const LINES: usize = 16;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::exit::{exit_of, hint_of};
-use crate::plan::changes::ServiceChanges;
+use xtask_core::exit::{exit_of, hint_of};
+use xtask_core::plan::changes::ServiceChanges;
 
 /// A plan that was shown and not applied.
 #[derive(Debug, Serialize)]

@@ -12,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
-use crate::exit::Place;
-use crate::plan::secret::hide;
-use crate::progress::sanitise;
+use xtask_core::exit::Place;
+use xtask_core::plan::secret::hide;
+use xtask_core::progress::sanitise;
 
 /// The most lines of failed tasks that go into the summary.
 const TROUBLE: usize = 200;

@@ -18,18 +18,18 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::cli::{Color, Format, Global, Progress};
-use crate::event::Event;
-use crate::exit::{Exit, Failure, exit_of, hint_of, place_of};
-use crate::plan::changes::ServiceChanges;
-use crate::plan::deploy::{Plan, Step};
-use crate::plan::secret::{hide, hide_in};
-use crate::progress::{BuildState, sanitise};
 use document::{DryRun, ErrorReport};
 pub use github::fenced;
 use style::Style;
 pub use style::{human_bytes, human_seconds};
 pub use table::table;
 pub use usage::usage;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure, exit_of, hint_of, place_of};
+use xtask_core::plan::changes::ServiceChanges;
+use xtask_core::plan::deploy::{Plan, Step};
+use xtask_core::plan::secret::{hide, hide_in};
+use xtask_core::progress::{BuildState, sanitise};
 
 /// The front of the tool.
 pub struct Ui {

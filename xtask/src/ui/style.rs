@@ -47,5 +47,5 @@ pub fn human_seconds(seconds: f64) -> String {
 
 /// Bytes in the unit that people would use: powers of 1000, as Docker and ECR count.
 pub fn human_bytes(bytes: u64) -> String {
-    crate::units::format_size(bytes)
+    xtask_core::units::format_size(bytes)
 }

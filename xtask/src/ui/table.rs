@@ -1,6 +1,6 @@
 //! Columns under each other.
 
-use crate::progress::{
+use xtask_core::progress::{
     sanitise,
     text::{pad, width},
 };

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 
 use super::document::ErrorReport;
 use super::github::Github;
-use crate::exit::Exit;
+use xtask_core::exit::Exit;
 
 /// Shows what clap says: help where that was asked for, else what is wrong, also as JSON where
 /// the command line asks for that.

@@ -97,7 +97,7 @@ impl Project {
     /// plays the recording `events`, writes a digest and ends with `code`.
     pub fn fake_docker(&mut self, events: &str, code: i32) {
         let recordings =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("src/progress/testdata").join(events);
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("core/src/progress/testdata").join(events);
         assert!(recordings.is_file(), "{}", recordings.display());
         let script = format!(
             r#"echo "$*" >> '{calls}'

@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::log_file::LogFile;
 use super::second_look::SecondLook;
 use crate::apply::Context;
-use crate::config::SecretSource;
-use crate::event::Event;
-use crate::plan::build::Build;
-use crate::plan::secret::Mask;
 use crate::proc::{self, Env, Input};
-use crate::progress::{BuildState, Ended, ProgressEvent, log::lines as log_lines, stream};
+use xtask_core::config::SecretSource;
+use xtask_core::event::Event;
+use xtask_core::plan::build::Build;
+use xtask_core::plan::secret::Mask;
+use xtask_core::progress::{BuildState, Ended, ProgressEvent, log::lines as log_lines, stream};
 
 /// In bytes. What is longer is data and no password.
 const LONGEST_SECRET: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::plan::cache::Swap;
+use xtask_core::plan::cache::Swap;
 
 /// What a build that was killed left goes after this time.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Result, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::event::Event;
 use crate::ui::Ui;
+use xtask_core::event::Event;
 
 /// A log file. One that can not be written is a warning and no more: a build does not fail
 /// because nobody can read about it later.

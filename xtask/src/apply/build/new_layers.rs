@@ -3,11 +3,11 @@
 use std::pin::pin;
 
 use crate::apply::Context;
-use crate::event::Event;
-use crate::history::{Output, Record};
 use crate::observe::ecr::ImageFacts;
 use crate::observe::layers::{self, Layers};
-use crate::plan::build::{self, Build};
+use xtask_core::event::Event;
+use xtask_core::history::{Output, Record};
+use xtask_core::plan::build::{self, Build};
 
 /// Waits for the first; the second is asked beside it, and has until then to answer.
 pub async fn beside<A, B>(

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Result, Write as _};
 use std::path::Path;
 
-use crate::fingerprint::sources::{self, Sources};
-use crate::history::{self, Record};
+use xtask_core::fingerprint::sources::{self, Sources};
+use xtask_core::history::{self, Record};
 
 /// Adds a record to the project's file.
 ///
@@ -44,8 +44,8 @@ fn update(path: &Path, root: &Path, with: impl FnOnce(&str) -> String) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::parse;
-    use crate::progress::BuildState;
+    use xtask_core::history::parse;
+    use xtask_core::progress::BuildState;
 
     #[test]
     fn builds_that_end_at_once_all_get_their_line() {
@@ -53,7 +53,8 @@ mod tests {
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let root = dir.path();
-                let one = Record { run_steps: number, ..Record::of(&BuildState::new().report()) };
+                let one =
+                    Record { run_steps: number, ..Record::of(&BuildState::default().report()) };
                 scope.spawn(move || record(root, &one).unwrap());
             }
         });

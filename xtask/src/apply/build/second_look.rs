@@ -8,9 +8,9 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use crate::config::Config;
-use crate::fingerprint::Inputs;
 use crate::observe::inputs::again;
+use xtask_core::config::Config;
+use xtask_core::fingerprint::Inputs;
 
 /// A second look, or none when nobody wants it.
 pub(super) struct SecondLook<'a> {

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use crate::apply::lock::Lock;
 use crate::aws::Aws;
-use crate::config::Environment;
-use crate::exit::{Exit, Failure, exit_of};
 use crate::observe::ecr;
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure, exit_of};
 
 /// What has to hold when a service is updated, looked at as late as can be.
 #[derive(Clone, Copy, Default)]

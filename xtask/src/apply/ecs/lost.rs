@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use aws_sdk_ecs::types::{Deployment, Service};
 
 use crate::aws::{Aws, explain};
-use crate::event::Event;
-use crate::exit::{Again, Failure, again};
 use crate::observe::ecs::{ServiceFacts, revision};
-use crate::plan::deploy::Update;
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Failure, again};
+use xtask_core::plan::deploy::Update;
 
 /// Looks at a service that nobody knows whether it moved: what ECS answers right after a change
 /// may be from before it.

@@ -11,7 +11,7 @@ use aws_sdk_ecs::config::timeout::TimeoutConfig;
 use aws_sdk_ecs::config::{Builder, Config};
 
 use crate::apply::watch::jittered;
-use crate::exit::{Again, Exit, again, exit_of};
+use xtask_core::exit::{Again, Exit, again, exit_of};
 
 /// How often the call is tried, as [`crate::aws`] does with others.
 const TRIES: u32 = 5;

@@ -7,12 +7,12 @@ use anyhow::Result;
 
 use super::{CHANGE_SET, ChangeSetRef, Proposal, delete, pause, refused};
 use crate::aws::{Aws, cfn, explain};
-use crate::config::Environment;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::interrupt::{self, remember};
-use crate::plan::infra::{self, Ended, Kind, StackPlan};
 use crate::ui::Ui;
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::infra::{self, Ended, Kind, StackPlan};
 
 /// How long the events of a stack that changes may stay unreadable.
 const BLIND: Duration = Duration::from_secs(5 * 60);
@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
     use crate::aws::stand_in::StandIn;
-    use crate::plan::infra::ImageValue;
+    use xtask_core::plan::infra::ImageValue;
 
     const NEW: &str = "<R><DescribeStacksResult><Stacks><member><StackStatus>REVIEW_IN_PROGRESS\
         </StackStatus></member></Stacks></DescribeStacksResult></R>";
@@ -245,7 +245,7 @@ mod tests {
             begin(&Ui::silent(), &aws, "test", &plan(), &made).await.unwrap_err()
         });
         assert!(error.to_string().starts_with("cloudformation:ExecuteChangeSet: "), "{error}");
-        let hint = crate::exit::hint_of(&error).unwrap();
+        let hint = xtask_core::exit::hint_of(&error).unwrap();
         assert!(hint.contains("`cloudformation:ExecuteChangeSet`"), "{hint}");
         for operation in ["DeleteChangeSet", "DeleteStack"] {
             let calls = stand_in.calls(operation);

@@ -9,12 +9,12 @@ use super::execute::execute;
 use super::{Proposal, busy, discard, on, propose, settled};
 use crate::apply::lock::{self, Lock, Timing};
 use crate::aws::{Aws, Session};
-use crate::cli::IfBusy;
-use crate::config::Environment;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::observe::stack::services;
 use crate::ui::Ui;
+use xtask_core::config::Environment;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::deploy::IfBusy;
 
 /// Makes a change that was proposed, under the deploy locks.
 ///

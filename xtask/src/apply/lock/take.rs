@@ -11,13 +11,13 @@ use crate::apply::settle::{Patience, too_long};
 use crate::apply::watch::jittered;
 use crate::aws::wire::{self, Service};
 use crate::aws::{Aws, Session};
-use crate::cli::IfBusy;
-use crate::event::Event;
-use crate::exit::{Again, Exit, Failure, again};
 use crate::interrupt::waiting;
 use crate::observe::lock::{self, Holder, holder, is, refused, renewals, renewals_name};
 use crate::ui::Ui;
-use crate::units::format_duration;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, Exit, Failure, again};
+use xtask_core::plan::deploy::IfBusy;
+use xtask_core::units::format_duration;
 
 /// The lock of one service, wanted.
 pub(super) struct One<'a> {

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::apply::ecs::{self, Guard};
 use crate::aws::stand_in::{Parameters, StandIn};
-use crate::exit::{exit_of, hint_of};
-use crate::plan::deploy::{TaskChange, Update};
+use xtask_core::exit::{exit_of, hint_of};
+use xtask_core::plan::deploy::{TaskChange, Update};
 
 const NAME: &str = "/xtask/lock/app/api";
 

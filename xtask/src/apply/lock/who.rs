@@ -1,6 +1,6 @@
 //! How a deploy introduces itself to those who wait for it.
 
-use crate::plan::secret::hide;
+use xtask_core::plan::secret::hide;
 
 /// Variables in which CI systems say where a run can be looked at.
 const RUNS: [&str; 4] = ["CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL"];

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use crate::apply::{Context, Done, roll_out};
 use crate::aws::stand_in::cloud::Cloud;
 use crate::aws::stand_in::{ACCOUNT, StandIn};
-use crate::config::{self, Config};
-use crate::plan::deploy::{ImageRef, Plan, Rollout, ServiceChange, TaskChange, rollout};
 use crate::ui::Ui;
+use xtask_core::config::{self, Config};
+use xtask_core::plan::deploy::{ImageRef, Plan, Rollout, ServiceChange, TaskChange, rollout};
 
 /// What is changed in an answer: the operation, how many of it came before, the answer.
 type Twist = Box<dyn Fn(&Cloud, &str, &Value, usize) -> Option<(u16, Value)> + Send + Sync>;
@@ -91,7 +91,7 @@ impl Deploy {
             lock: Some("deploy"),
             services: &services,
             desired_count: 1,
-            if_busy: crate::cli::IfBusy::Wait,
+            if_busy: xtask_core::plan::deploy::IfBusy::Wait,
             force: false,
             deadline: environment.deadline,
             health: None,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aws::stand_in::CUT;
-use crate::exit::hint_of;
+use xtask_core::exit::hint_of;
 
 /// A deploy whose `UpdateService` arrives this often, and is never answered.
 fn unanswered(arrives: usize) -> Deploy {

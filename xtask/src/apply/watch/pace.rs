@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::exit::Again;
+use xtask_core::exit::Again;
 
 /// How long between two looks.
 #[derive(Clone, Copy, Debug)]

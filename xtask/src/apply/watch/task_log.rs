@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::aws::{Aws, logs};
-use crate::event::Event;
-use crate::exit::{Again, again};
-use crate::rollout::{RolloutEvent, Target, task_id};
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Again, again};
+use xtask_core::rollout::{RolloutEvent, Target, task_id};
 
 /// How often a log that is empty is looked at: lines are on their way to CloudWatch Logs for a
 /// few seconds, also after their container has ended.

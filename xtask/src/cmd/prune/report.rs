@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::apply::deregister::Deregistered;
 use crate::apply::prune::Deleted;
-use crate::event::Event;
-use crate::exit::{Exit, exit_of, hint_of};
-use crate::plan::prune::{Expected, Step};
-use crate::registry::digest::Digest;
-use crate::registry::plan::PrunePlan;
-use crate::registry::recheck::Change;
-use crate::registry::revisions::{ChangedRevision, RevisionPlan};
 use crate::ui::Ui;
-use crate::units::format_size;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, exit_of, hint_of};
+use xtask_core::plan::prune::{Expected, Step};
+use xtask_core::registry::digest::Digest;
+use xtask_core::registry::plan::PrunePlan;
+use xtask_core::registry::recheck::Change;
+use xtask_core::registry::revisions::{ChangedRevision, RevisionPlan};
+use xtask_core::units::format_size;
 
 /// What a dry run reports.
 #[derive(Serialize)]
@@ -224,7 +224,7 @@ impl fmt::Display for RegistryReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Failure;
+    use xtask_core::exit::Failure;
 
     #[test]
     fn what_one_part_freed_is_told_also_when_the_other_has_nothing() {

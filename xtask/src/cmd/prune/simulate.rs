@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::nothing_deleted;
 use crate::cmd::storage::{self, look_at_registry};
-use crate::config::Config;
-use crate::event::Event;
-use crate::exit::{Exit, Failure};
 use crate::observe::ecr::lifecycle_policy;
-use crate::registry::in_use::InUse;
-use crate::registry::lifecycle::{Expiry, LifecyclePolicy};
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::event::Event;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::registry::in_use::InUse;
+use xtask_core::registry::lifecycle::{Expiry, LifecyclePolicy};
 
 /// What the lifecycle policies would do. Nothing was done.
 #[derive(Serialize)]
@@ -107,7 +107,7 @@ impl Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::lifecycle::ActionKind;
+    use xtask_core::registry::lifecycle::ActionKind;
 
     #[test]
     fn what_is_in_use_is_named_and_the_rest_counted() {
@@ -144,7 +144,7 @@ mod tests {
         for text in ["", "{}", "{\"rules\":[{}]}"] {
             std::fs::write(&path, text).unwrap();
             let error = read(&path).unwrap_err();
-            assert_eq!(crate::exit::exit_of(&error), Exit::Usage);
+            assert_eq!(xtask_core::exit::exit_of(&error), Exit::Usage);
             assert!(error.to_string().contains("policy.json"), "{error}");
         }
         assert!(read(Path::new("/nowhere")).is_err());

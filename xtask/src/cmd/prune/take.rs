@@ -10,19 +10,19 @@ use super::report::{BuilderReport, RegistryReport, Report, TaskDefinitionsReport
 use super::{Connected, nothing_deleted, nothing_deregistered};
 use crate::apply::{deregister, prune as apply};
 use crate::cmd::storage::{look_at_builder, look_at_registry};
-use crate::config::Config;
-use crate::event::Event;
-use crate::exit::{Failure, hint_of};
 use crate::observe::task_definitions::task_definitions;
-use crate::plan::prune::{PruneBuilder, Step};
-use crate::registry::builder_cache::BuilderCache;
-use crate::registry::in_use::{InUse, Use};
-use crate::registry::plan::PrunePlan;
-use crate::registry::policy::Caches;
-use crate::registry::recheck::recheck;
-use crate::registry::repository::Repository;
-use crate::registry::revisions::{self, RevisionPlan};
 use crate::ui::Ui;
+use xtask_core::config::Config;
+use xtask_core::event::Event;
+use xtask_core::exit::{Failure, hint_of};
+use xtask_core::plan::prune::{PruneBuilder, Step};
+use xtask_core::registry::builder_cache::BuilderCache;
+use xtask_core::registry::in_use::{InUse, Use};
+use xtask_core::registry::plan::PrunePlan;
+use xtask_core::registry::policy::Caches;
+use xtask_core::registry::recheck::recheck;
+use xtask_core::registry::repository::Repository;
+use xtask_core::registry::revisions::{self, RevisionPlan};
 
 /// What the steps need.
 pub(super) struct Run<'a> {

@@ -8,15 +8,15 @@ use serde_json::Value;
 
 use super::memory::Memory;
 use super::{Wanted, now};
-use crate::config::{Config, Driver};
-use crate::fingerprint::base::Base;
-use crate::fingerprint::{Bases, Hash, recipe};
 use crate::observe::beside::beside;
 use crate::observe::engine::local_images;
-use crate::plan::probe::{self, Buildx};
 use crate::proc::{Env, captured};
-use crate::progress::stream::{self, Line};
-use crate::registry::digest::Digest;
+use xtask_core::config::{Config, Driver};
+use xtask_core::fingerprint::base::Base;
+use xtask_core::fingerprint::{Bases, Hash, recipe};
+use xtask_core::plan::probe::{self, Buildx};
+use xtask_core::progress::stream::{self, Line};
+use xtask_core::registry::digest::Digest;
 
 /// What was found.
 pub(super) struct Found {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::config::Config;
-use crate::fingerprint::context::{Context, read};
-use crate::plan::probe::{self, Buildx};
 use crate::proc::{Env, piped};
+use xtask_core::config::Config;
+use xtask_core::fingerprint::context::{Context, read};
+use xtask_core::plan::probe::{self, Buildx};
 
 /// Has BuildKit pack the context, and reads what it packs. `scratch` is a private folder.
 ///

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fingerprint::Hash;
-use crate::fingerprint::base::Base;
-use crate::registry::digest::Digest;
+use xtask_core::fingerprint::Hash;
+use xtask_core::fingerprint::base::Base;
+use xtask_core::registry::digest::Digest;
 
 /// How long a digest counts, in seconds: a day.
 const AGE: u64 = 24 * 60 * 60;
@@ -98,7 +98,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint::dockerfile;
+    use xtask_core::fingerprint::dockerfile;
 
     fn base(name: &str) -> Base {
         Base::parse(name).unwrap()

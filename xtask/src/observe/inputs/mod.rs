@@ -10,14 +10,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::Config;
-use crate::fingerprint::base::Base;
-use crate::fingerprint::context::Context;
-use crate::fingerprint::{self, Bases, Fingerprint, Inputs};
-use crate::plan::build::push_output;
-use crate::plan::probe::Buildx;
 use crate::proc::Scratch;
 pub use memory::Memory;
+use xtask_core::config::Config;
+use xtask_core::fingerprint::base::Base;
+use xtask_core::fingerprint::context::Context;
+use xtask_core::fingerprint::{self, Bases, Fingerprint, Inputs};
+use xtask_core::plan::build::push_output;
+use xtask_core::plan::probe::Buildx;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl InputFacts {
         let bases =
             self.bases.iter().map(|(base, digest)| format!(", {base} is {}", digest.short()));
         let bases: String = bases.collect();
-        let size = crate::units::format_size(*bytes);
+        let size = xtask_core::units::format_size(*bytes);
         format!("{}: {entries} files and folders, {size}{bases}", self.fingerprint)
     }
 

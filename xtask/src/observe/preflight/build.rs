@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use super::caches;
 use super::check::Check;
-use crate::config::{Arg, Builder, Config, Driver};
-use crate::exit::{Exit, Failure};
 use crate::observe::caches::{CacheFacts, caches};
 use crate::observe::engine::{BuilderFacts, Engine, builder, engine, first_local_image};
 use crate::observe::git::{Git, git};
 use crate::observe::inputs::{InputFacts, Wanted, inputs};
-use crate::plan::builder::fix;
-use crate::plan::version::{BUILDKIT, BUILDX, ENGINE, Version};
+use xtask_core::config::{Arg, Builder, Config, Driver};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::builder::fix;
+use xtask_core::plan::version::{BUILDKIT, BUILDX, ENGINE, Version};
 
 /// What a build depends on.
 #[derive(Clone, Debug)]
@@ -204,7 +204,7 @@ async fn args(config: &Config) -> Result<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{exit_of, hint_of};
+    use xtask_core::exit::{exit_of, hint_of};
 
     fn builder(exports_cache: bool, buildkit: Option<&str>) -> BuilderFacts {
         let buildkit = buildkit.map(str::to_owned);

@@ -1,13 +1,13 @@
 //! Which of the configured caches a build can read and write. It goes on without the others.
 
 use super::check::Check;
-use crate::config::cache::Place;
-use crate::config::file::BackendKind;
-use crate::config::{Config, Driver};
 use crate::observe::caches::CacheFacts;
 use crate::observe::engine::BuilderFacts;
-use crate::plan::branch::Branch;
-use crate::plan::cache::knows;
+use xtask_core::config::cache::Place;
+use xtask_core::config::file::BackendKind;
+use xtask_core::config::{Config, Driver};
+use xtask_core::plan::branch::Branch;
+use xtask_core::plan::cache::knows;
 
 /// What is to be said of the caches; nothing where there are none.
 pub(super) fn checks(config: &Config, builder: &BuilderFacts, caches: &CacheFacts) -> Vec<Check> {

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use crate::event::Event;
-use crate::exit::{Failure, hint_of};
 use crate::ui::Ui;
+use xtask_core::event::Event;
+use xtask_core::exit::{Failure, hint_of};
 
 /// One thing that was looked at.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ pub fn well(ui: &Ui, checks: Vec<Check>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{Exit, exit_of};
+    use xtask_core::exit::{Exit, exit_of};
 
     #[test]
     fn everything_wrong_is_told_at_once() {

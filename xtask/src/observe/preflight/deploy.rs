@@ -10,16 +10,16 @@ use super::registry::{AwsFacts, for_push, for_registry};
 use super::rollout::{RolloutFacts, for_rollout};
 use super::start;
 use crate::aws::Aws;
-use crate::config::{Config, Environment};
-use crate::exit::{Exit, Failure};
 use crate::observe::ecr::{self, ImageFacts, existing_image};
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::inputs::Wanted;
 use crate::observe::platforms::platforms;
-use crate::plan::fit::platform;
-use crate::plan::needs::Needs;
-use crate::plan::taskdef::{Change, next};
-use crate::registry::manifest::Platform;
+use xtask_core::config::{Config, Environment};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::fit::platform;
+use xtask_core::plan::needs::Needs;
+use xtask_core::plan::taskdef::{Change, next};
+use xtask_core::registry::manifest::Platform;
 
 /// What a deploy depends on.
 #[derive(Clone, Debug)]

@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use super::check::Check;
 use crate::aws::Aws;
-use crate::config::Environment;
 use crate::observe::beside::all_beside;
 use crate::observe::ecr;
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::revisions::reference_in;
-use crate::plan::fit::{self, SPACE_FIX, Space, space, space_text};
-use crate::plan::needs::Needs;
-use crate::registry::manifest::Platform;
+use xtask_core::config::Environment;
+use xtask_core::plan::fit::{self, SPACE_FIX, Space, space, space_text};
+use xtask_core::plan::needs::Needs;
+use xtask_core::registry::manifest::Platform;
 
 /// The processor. What an image is for may not be known; that is no reason to stop.
 pub(super) fn architecture(needs: &[Needs], image: &Result<Vec<Platform>>) -> Vec<Check> {
@@ -45,7 +45,8 @@ pub(super) fn storage(needs: &[Needs], image: Size) -> Option<Check> {
     Some(match (space(bytes, storage), image) {
         (Space::Enough, _) => Check::ok(what, format!("{storage} GiB are enough for {thing}")),
         (Space::TooSmall, Size::Pushed(_)) => {
-            let failure = crate::exit::Failure::new(crate::exit::Exit::Prerequisite, text);
+            let failure =
+                xtask_core::exit::Failure::new(xtask_core::exit::Exit::Prerequisite, text);
             Check::wrong(what, failure.hint(SPACE_FIX))
         }
         (Space::Tight | Space::TooSmall, _) => Check::warning(what, text, SPACE_FIX),

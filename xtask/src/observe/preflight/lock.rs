@@ -2,8 +2,8 @@
 
 use super::check::Check;
 use crate::aws::Aws;
-use crate::config::Environment;
 use crate::observe::lock::holders;
+use xtask_core::config::Environment;
 
 /// Asks for the deploy lock of every service.
 pub async fn for_lock(aws: &Aws, environment: &Environment) -> Check {

@@ -9,9 +9,9 @@ use super::check::Check;
 use super::start::{Answer, in_time, not_known, summary};
 use crate::aws::wire::{self, Service};
 use crate::aws::{Aws, explain, in_region};
-use crate::exit::{Exit, Failure};
 use crate::observe::beside::all_beside;
-use crate::plan::needs::{LogGroup, Needs};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::needs::{LogGroup, Needs};
 
 const WHAT: &str = "log groups";
 

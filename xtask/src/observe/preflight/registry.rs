@@ -5,10 +5,10 @@ use anyhow::Result;
 use super::check::Check;
 use super::tags;
 use crate::aws::{self, Aws};
-use crate::config::{Config, Environment};
-use crate::exit::{Exit, Failure};
 use crate::observe::ecr::{RepositoryFacts, repository};
-use crate::plan::cache;
+use xtask_core::config::{Config, Environment};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::cache;
 
 /// What there is in AWS.
 #[derive(Clone, Debug)]

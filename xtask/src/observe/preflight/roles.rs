@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::check::Check;
 use super::start::{Answer, in_time, not_known, summary};
 use crate::aws::{Aws, explain, iam};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure};
 use crate::observe::beside::all_beside;
-use crate::plan::needs::{Needs, RoleKind};
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::needs::{Needs, RoleKind};
 
 const WHAT: &str = "roles";
 

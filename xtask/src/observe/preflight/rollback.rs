@@ -6,13 +6,13 @@ use super::registry::for_registry;
 use super::rollout::for_rollout;
 use super::{fit, start};
 use crate::aws::Aws;
-use crate::config::Environment;
 use crate::observe::beside::all_beside;
 use crate::observe::ecs::{ServiceFacts, revision};
 use crate::observe::platforms::platforms;
 use crate::observe::revisions::{self, Target};
-use crate::plan::deploy::HealthCheck;
-use crate::plan::needs::Needs;
+use xtask_core::config::Environment;
+use xtask_core::plan::deploy::HealthCheck;
+use xtask_core::plan::needs::Needs;
 
 /// What a rollback depends on.
 #[derive(Clone, Debug)]

@@ -4,12 +4,12 @@ use anyhow::Result;
 
 use super::check::Check;
 use crate::aws::Aws;
-use crate::config::{Environment, HealthUrl, is_http};
-use crate::exit::{Exit, Failure};
 use crate::observe::beside::beside;
 use crate::observe::ecs::{InFlight, ServiceFacts, services};
 use crate::observe::{rollout, stack};
-use crate::plan::deploy::HealthCheck;
+use xtask_core::config::{Environment, HealthUrl, is_http};
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::deploy::HealthCheck;
 
 /// What a rollout depends on.
 #[derive(Clone, Debug)]

@@ -11,10 +11,10 @@ use super::check::Check;
 use super::start::{Answer, in_time, not_known, summary};
 use crate::aws::wire::{self, CallError, Service};
 use crate::aws::{Aws, explain, in_region};
-use crate::config::Environment;
-use crate::exit::{Exit, Failure};
 use crate::observe::beside::all_beside;
-use crate::plan::needs::{Needs, SecretRef};
+use xtask_core::config::Environment;
+use xtask_core::exit::{Exit, Failure};
+use xtask_core::plan::needs::{Needs, SecretRef};
 
 const WHAT: &str = "secrets";
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::check::Check;
 use super::{logs, roles, secrets};
 use crate::aws::Aws;
-use crate::config::Environment;
-use crate::plan::needs::Needs;
+use xtask_core::config::Environment;
+use xtask_core::plan::needs::Needs;
 
 /// How long a question may take that a deploy can do without: an endpoint of IAM, say, that a
 /// private network does not let through.
@@ -53,7 +53,7 @@ pub(super) fn summary(
 
 /// What can not be looked at is no reason to stop: whether it matters, the rollout will tell.
 pub(super) fn not_known(what: &'static str, thing: &str, error: &anyhow::Error) -> Answer {
-    let fix = crate::exit::hint_of(error).unwrap_or("run it again in a minute");
+    let fix = xtask_core::exit::hint_of(error).unwrap_or("run it again in a minute");
     Answer::Told(Check::note(what, format!("{thing} was not looked at: {error:#}"), fix))
 }
 

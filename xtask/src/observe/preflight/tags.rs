@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::check::Check;
-use crate::config::Cache;
 use crate::observe::ecr::RepositoryFacts;
+use xtask_core::config::Cache;
 
 /// The image's moving tags. Those that can not move are left out of a push.
 pub(super) fn of_image(tags: &[String], repository: &RepositoryFacts) -> Option<Check> {
@@ -83,8 +83,8 @@ pub(super) fn of_cache(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::glob::Glob;
-    use crate::registry::mutability::TagMutability;
+    use xtask_core::registry::glob::Glob;
+    use xtask_core::registry::mutability::TagMutability;
 
     fn repository(name: &str, mutable: bool, except: &[&str]) -> RepositoryFacts {
         let except = except.iter().map(|pattern| Glob::new(*pattern)).collect();

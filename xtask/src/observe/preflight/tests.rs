@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::check::Check;
 use super::start;
 use crate::aws::stand_in::{ACCOUNT, StandIn};
-use crate::exit::Exit;
-use crate::plan::needs::Needs;
+use xtask_core::exit::Exit;
+use xtask_core::plan::needs::Needs;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app-AbCdEf";
 
@@ -124,7 +124,7 @@ async fn what_is_missing_is_wrong_with_its_fix() {
     for check in &checks {
         assert!(check.found.fix().is_some(), "{check:?}");
         let super::Found::Wrong(error) = &check.found else { panic!("{check:?}") };
-        assert_eq!(crate::exit::exit_of(error), Exit::Prerequisite);
+        assert_eq!(xtask_core::exit::exit_of(error), Exit::Prerequisite);
     }
     assert!(checks[4].found.fix().unwrap().contains("--region eu-west-1"));
 }

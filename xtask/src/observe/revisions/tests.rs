@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::aws::stand_in::{ACCOUNT, StandIn};
-use crate::exit::hint_of;
+use xtask_core::exit::hint_of;
 
 fn arn(name: &str) -> String {
     format!("arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/{name}")

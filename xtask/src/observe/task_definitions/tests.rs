@@ -2,9 +2,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::aws::stand_in::{ACCOUNT, StandIn};
-use crate::config::{Infra, Stack};
-use crate::plan::changes::PREVIOUS_TAG;
-use crate::registry::revisions::plan;
+use xtask_core::config::{Infra, Stack};
+use xtask_core::plan::changes::PREVIOUS_TAG;
+use xtask_core::registry::revisions::plan;
 
 fn arn(name: &str) -> String {
     format!("arn:aws:ecs:eu-central-1:{ACCOUNT}:{name}")

@@ -6,11 +6,11 @@ use anyhow::Result;
 use aws_sdk_ecs::types::{self, DesiredStatus, Service, Task};
 
 use crate::aws::{self, Aws, explain};
-use crate::config::Cluster;
-use crate::exit::{Exit, Failure, hint_of};
 use crate::observe::beside::beside;
 use crate::observe::ecs::revision;
-use crate::registry::in_use::{Use, User, UserKind};
+use xtask_core::config::Cluster;
+use xtask_core::exit::{Exit, Failure, hint_of};
+use xtask_core::registry::in_use::{Use, User, UserKind};
 
 /// Services that one `DescribeServices` call takes at most.
 const SERVICES: usize = 10;

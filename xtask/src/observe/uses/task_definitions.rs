@@ -10,12 +10,12 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 
 use super::cluster::{Current, Named};
 use crate::aws::{Aws, explain};
-use crate::config::Prune;
 use crate::observe::beside::{beside, patiently};
 use crate::observe::ecs::revision;
 use crate::observe::revisions;
-use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
-use crate::registry::in_use::{Use, User, UserKind};
+use xtask_core::config::Prune;
+use xtask_core::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
+use xtask_core::registry::in_use::{Use, User, UserKind};
 
 /// What a revision says.
 pub struct Described {

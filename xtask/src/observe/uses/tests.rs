@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::aws::stand_in::StandIn;
-use crate::exit::Exit;
 use crate::observe::ecs::revision;
-use crate::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
+use xtask_core::exit::Exit;
+use xtask_core::plan::changes::{IMAGE_TAG, PREVIOUS_TAG};
 
 fn keep(revisions: usize) -> Prune {
     Prune {
@@ -15,7 +15,7 @@ fn keep(revisions: usize) -> Prune {
         tagged: None,
         keep_untagged: Duration::ZERO,
         keep_task_definitions: None,
-        caches: crate::config::file::Caches::Delete,
+        caches: xtask_core::config::file::Caches::Delete,
     }
 }
 
@@ -211,7 +211,7 @@ fn what_can_not_be_read_stops_it_and_is_named() {
             (400, error)
         });
         let error = run(&stand_in, 2).unwrap_err();
-        assert_eq!(crate::exit::exit_of(&error), Exit::Prerequisite, "{broken}");
+        assert_eq!(xtask_core::exit::exit_of(&error), Exit::Prerequisite, "{broken}");
         let text = error.to_string();
         assert!(text.contains(&format!("ecs:{broken}")) && text.contains("[env.test]"), "{text}");
     }

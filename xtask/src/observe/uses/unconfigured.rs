@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::aws::{Aws, explain};
-use crate::config::{Cluster, Environment};
 use crate::observe::ecs::revision;
+use xtask_core::config::{Cluster, Environment};
 
 /// The names of the clusters of the environment's account and region that are none of `known`.
 ///

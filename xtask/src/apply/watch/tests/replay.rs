@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::apply::ecs::Updated;
 use crate::apply::watch::{Outcome, Tempo, watch};
 use crate::aws::stand_in::StandIn;
-use crate::rollout::Target;
 use crate::ui::Ui;
+use xtask_core::rollout::Target;
 
 /// Our deployment and the one before it.
 pub(super) const OURS: &str = "ecs-svc/8392534737912615571";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::replay::*;
-use crate::rollout::Verdict;
+use xtask_core::rollout::Verdict;
 
 /// Being replaced.
 fn active() -> serde_json::Value {
@@ -158,7 +158,7 @@ async fn a_forced_redeploy_of_the_same_revision_that_is_rolled_back() {
             .saying(["(service api) has reached a steady state."])
             .times(9),
     ]);
-    let forced = crate::rollout::Target {
+    let forced = xtask_core::rollout::Target {
         previous_task_definition: Some(revision(8)),
         served_task_definition: Some(revision(8)),
         ..target("api")
@@ -183,7 +183,7 @@ async fn a_first_deployment_that_is_never_healthy_ends_at_the_deadline() {
         &reason,
         json!({ "exitCode": 143 }),
     );
-    let first = crate::rollout::Target {
+    let first = xtask_core::rollout::Target {
         previous_task_definition: None,
         served_task_definition: None,
         ..target("api")
@@ -360,6 +360,6 @@ async fn services_side_by_side_have_each_their_own_verdict() {
     assert_eq!(verdict("web").exit().code(), 6);
     assert_eq!(verdict("worker").exit().code(), 8);
     watched.once("last words in ecs/api/w1");
-    let worst = crate::rollout::worst(watched.outcomes.values().map(|o| o.verdict.clone()));
+    let worst = xtask_core::rollout::worst(watched.outcomes.values().map(|o| o.verdict.clone()));
     assert_eq!(worst.unwrap().exit().code(), 6);
 }
