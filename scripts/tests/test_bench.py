@@ -4,12 +4,14 @@ import sys
 import tempfile
 import threading
 import unittest
+from argparse import Namespace
 from pathlib import Path
 
 from shell import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 
+import cache_mounts  # noqa: E402
 from measure import events, report, variants  # noqa: E402
 from measure.command import Failed  # noqa: E402
 from measure.wire import Relay, Traffic  # noqa: E402
@@ -84,6 +86,34 @@ class Pins(unittest.TestCase):
         self.assertEqual([pin.split("==")[0] for pin in pins], ["numpy", "opencv-python-headless"])
         light = variants.pins_of(ROOT / "api/requirements/light.txt")
         self.assertIn("fastapi", [pin.split("==")[0] for pin in light])
+
+
+class CacheMounts(unittest.TestCase):
+    SPEEDS = Namespace(download_mbps=100, upload_mbps=50)
+
+    def test_carries_every_mount_of_the_dockerfile_and_none_that_others_use(self) -> None:
+        dockerfile = cache_mounts.with_own_mounts((ROOT / "Dockerfile").read_text())
+        parts = cache_mounts.Mounts(Namespace(base_image="base"), dockerfile).parts
+        self.assertEqual(parts["folders"], "root/.cache var/cache/apt var/lib/apt")
+        self.assertEqual(parts["mounts"].count("id=xtask-bench/"), 3)
+        self.assertEqual(dockerfile.count("type=cache"), dockerfile.count("id=xtask-bench/"))
+
+    def test_what_is_put_into_the_mounts_has_to_be_packed_and_sent_again(self) -> None:
+        times = {"without": 10.0, "with": 4.0, "unpack": 2.0, "pack": 3.0}
+        row = cache_mounts.balance(self.SPEEDS, times, 100_000_000, 150_000_000)
+        self.assertEqual((row["saved"], row["download"], row["upload"]), (6.0, 1.0, 3.0))
+        self.assertEqual((row["unpacked"], row["net"]), (3.0, -3.0))
+        said = cache_mounts.verdict("heavy", row)
+        self.assertIn("costs 3.0 s more than it saves", said)
+        self.assertIn("+3.0 s if nothing were packed", said)
+
+    def test_what_leaves_the_mounts_as_they_are_only_fetches_them(self) -> None:
+        times = {"without": 10.0, "with": 4.0, "unpack": 2.0}
+        row = cache_mounts.balance(self.SPEEDS, times, 100_000_000, 150_000_000)
+        self.assertEqual(row["net"], 3.0)
+        self.assertEqual(
+            cache_mounts.verdict("cold", row), "- cold: carrying the mounts saves 3.0 s"
+        )
 
 
 class Wire(unittest.TestCase):
