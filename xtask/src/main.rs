@@ -21,13 +21,17 @@ use clap::Parser as _;
 
 use xtask_core::exit::{Exit, Failure};
 
+/// Threads that read what AWS answers: a large repository is tens of megabytes of JSON.
+const THREADS: usize = 4;
+
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ui::usage(&error).code().into(),
     };
     let ui = ui::Ui::new(&cli.global);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(THREADS).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ui.failed(&error.into()).code().into(),
     };

@@ -9,9 +9,11 @@ use tokio::task::JoinSet;
 
 use xtask_core::exit::{Again, again};
 
-/// Calls that are under way at the same time: enough to hide what one of them takes, and few
-/// enough for AWS's limits of a burst.
-pub const AT_ONCE: usize = 12;
+/// Calls that are under way at the same time: enough to hide what one of them takes, and half of
+/// the smallest burst that ECS takes.
+///
+/// Source: the Amazon ECS developer guide, "Request throttling for the Amazon ECS API".
+pub const AT_ONCE: usize = 24;
 
 /// The pauses of [`patiently`] in seconds: two minutes together, in which ECS answers 2,400 calls of a kind.
 const PAUSES: [u64; 8] = [1, 2, 4, 8, 15, 30, 30, 30];
