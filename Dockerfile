@@ -219,7 +219,9 @@ if [ -n "$SYSTEM_PACKAGES" ]; then
     # shellcheck disable=SC2086  # a list of names
     apt-get "$@" install --yes --no-install-recommends $SYSTEM_PACKAGES
     rm -f /var/cache/ldconfig/aux-cache
-    find / -xdev \( -path /etc/hosts -o -path /etc/resolv.conf -o -path /run \) -prune -o \
+    # Mount points belong to the builder, also where what is in them does not count.
+    find / -xdev \( -path /dev -o -path /proc -o -path /sys -o -path /run \
+        -o -path /etc/hosts -o -path /etc/resolv.conf \) -prune -o \
         -newermt "@$start" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 fi
 SCRIPT
