@@ -9,7 +9,7 @@ use super::prepare::{self, There, Wanted};
 use crate::apply::build::layers_size;
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
-use crate::cli::BuildArgs;
+use crate::cli::build::BuildArgs;
 use crate::observe::preflight::{for_build, for_cache, for_push, well};
 use crate::observe::{ecr, inputs};
 use crate::ui::{Ui, fenced, human_bytes, human_seconds};

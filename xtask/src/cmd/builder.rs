@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::apply;
-use crate::cli::{BuilderCommand, BuilderRmArgs};
+use crate::cli::storage::{BuilderCommand, BuilderRmArgs};
 use crate::observe::engine::{BuilderFacts, builder, builders, engine, inspect};
 use crate::ui::{Ui, table};
 use xtask_core::config::{Config, Driver};

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::prepare::{self, Wanted};
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
-use crate::cli::DeployArgs;
+use crate::cli::service::DeployArgs;
 use crate::observe::ecs::ServiceFacts;
 use crate::observe::inputs;
 use crate::observe::preflight::{ImageSource, RolloutFacts, for_deploy, well};

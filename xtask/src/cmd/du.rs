@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::storage::{
     self, Registry, look_at_builder, look_at_dockerfile, look_at_registry, plan_for,
 };
-use crate::cli::DuArgs;
+use crate::cli::storage::DuArgs;
 use crate::observe::ecr::lifecycle_policy;
 use crate::observe::preflight::{Check, well};
 use crate::ui::Ui;

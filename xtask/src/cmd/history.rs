@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::storage::now;
-use crate::cli::HistoryArgs;
+use crate::cli::build::HistoryArgs;
 use crate::observe::engine::engine;
 use crate::observe::history::{buildkit_history, history};
 use crate::ui::{Ui, table};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use crate::aws::{self, Aws};
-use crate::cli::LogsArgs;
+use crate::cli::service::LogsArgs;
 use crate::observe::beside::beside;
 use crate::observe::ecs::{ServiceFacts, services};
 use crate::observe::logs::{Line, Source, read, sources};

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::apply::{Context, tag};
 use crate::aws::Aws;
-use crate::cli::HowToBuild;
+use crate::cli::build::HowToBuild;
 use crate::observe::ecr::{self, Tagged};
 use crate::observe::preflight::{AwsFacts, BuildFacts};
 use crate::ui::Ui;

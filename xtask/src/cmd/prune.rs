@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::storage::{self, look_at_builder, look_at_registry, plan_for};
 use crate::aws::Aws;
-use crate::cli::PruneArgs;
+use crate::cli::storage::PruneArgs;
 use crate::observe::engine::BuilderFacts;
 use crate::observe::preflight::{Check, well};
 use crate::observe::task_definitions::task_definitions;

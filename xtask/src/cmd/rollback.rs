@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::apply::{self, Context, Done};
 use crate::aws::Session;
-use crate::cli::RollbackArgs;
+use crate::cli::service::RollbackArgs;
 use crate::observe::ecs::{ServiceFacts, revision};
 use crate::observe::preflight::{RollbackFacts, for_rollback, well};
 use crate::observe::revisions::{Source, Target};

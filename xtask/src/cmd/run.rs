@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::prepare::{self, Found, Wanted};
 use crate::apply::{self, Context, Done};
-use crate::cli::RunArgs;
+use crate::cli::build::RunArgs;
 use crate::observe::preflight::{for_build, well};
 use crate::ui::Ui;
 use xtask_core::config::Config;

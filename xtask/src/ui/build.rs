@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::termios::tcgetwinsize;
 
 use super::style::Style;
-use crate::cli::Progress;
+use crate::cli::build::Progress;
 use xtask_core::progress::frame::{Size, frame};
 use xtask_core::progress::{BuildState, ProgressEvent, render};
 

@@ -17,7 +17,8 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::cli::{Color, Format, Global, Progress};
+use crate::cli::build::Progress;
+use crate::cli::{Color, Format, Global};
 use document::{DryRun, ErrorReport};
 pub use github::fenced;
 use style::Style;
