@@ -222,9 +222,9 @@ fn parse_offset(text: &str) -> Option<i64> {
     Some(sign * (value / 100 * 3_600 + value % 100 * 60))
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar: years are counted from
+/// Days since 1970-01-01 of a date in the Gregorian calendar: years are counted from
 /// March, so that the leap day is the last of its year.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);

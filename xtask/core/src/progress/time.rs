@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use crate::units::days_from_civil;
+
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -137,16 +139,6 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     let (hours, minutes) = rest.split_once(':')?;
     (hours.len() == 2 && minutes.len() == 2).then_some(())?;
     Some(sign * (digits(hours)? * 3600 + digits(minutes)? * 60))
-}
-
-/// Days since 1970-01-01 of a date in the Gregorian calendar.
-/// Years are counted from March, so that the leap day is the last day of its year.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// The inverse of [`days_from_civil`].
